@@ -1,0 +1,37 @@
+# Everything a fresh machine needs: `make demo` and `make test`. Both set up .venv by themselves.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/core
+	@$(BIN)/python scripts/demo.py
+
+test: $(VENV)/test
+	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/basedpyright --level error
+	$(BIN)/python -m pytest
+
+check: $(VENV)/test
+	$(BIN)/ruff format --check src tests scripts benchmarks
+	$(BIN)/ruff check src tests scripts benchmarks
+	$(BIN)/basedpyright --level error
+	$(BIN)/python -m pytest -m "not slow"
+
+bench: $(VENV)/test
+	$(BIN)/python benchmarks/run.py
+
+$(VENV)/core: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/test: pyproject.toml constraints.txt $(VENV)/core
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch -c constraints.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) dist build

@@ -1,0 +1,1 @@
+"""Stable Diffusion model files: known, kept, changed and slimmed, without executing them."""
