@@ -1,0 +1,147 @@
+"""The `sfumato` command: its sub-commands by name, each loaded only when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from sfumato.errors import SfumatoError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One sub-command: what the help page says of it, and how to get it."""
+
+    name: str
+    summary: str
+    load: Callable[[], click.Command]
+
+
+def _inspect() -> click.Command:
+    from sfumato.app.cli.inspect import command
+
+    return command
+
+
+def _convert() -> click.Command:
+    from sfumato.app.cli.convert import command
+
+    return command
+
+
+def _prune() -> click.Command:
+    from sfumato.app.cli.prune import command
+
+    return command
+
+
+def _ema() -> click.Command:
+    from sfumato.app.cli.ema import command
+
+    return command
+
+
+def _repair() -> click.Command:
+    from sfumato.app.cli.repair import command
+
+    return command
+
+
+def _metadata() -> click.Command:
+    from sfumato.app.cli.metadata import command
+
+    return command
+
+
+def _split() -> click.Command:
+    from sfumato.app.cli.split import split
+
+    return split
+
+
+def _join() -> click.Command:
+    from sfumato.app.cli.split import join
+
+    return join
+
+
+def _catalog() -> click.Command:
+    from sfumato.app.cli.catalog import command
+
+    return command
+
+
+COMMANDS: tuple[Entry, ...] = (
+    Entry("inspect", "Say what files are, whether they are safe, and what to do with them.", _inspect),
+    Entry("convert", "Write a model in another container, dtype or spelling.", _convert),
+    Entry("prune", "Drop what a model does not need.", _prune),
+    Entry("ema", "Use, drop, extract or measure the averaged weights.", _ema),
+    Entry("repair", "Mend position ids, prefixes and missing name parts.", _repair),
+    Entry("metadata", "Show and change the text in a file's header.", _metadata),
+    Entry("split", "Write the parts of a checkpoint to files of their own.", _split),
+    Entry("join", "Put parts together into one checkpoint.", _join),
+    Entry("catalog", "Look published models up: who made them, which edition to take.", _catalog),
+)  # fmt: skip
+"""every sub-command, in the order of the help page"""
+
+
+class Commands(click.Group):
+    """The group of COMMANDS; asking for help loads none of them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [entry.name for entry in COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return next((entry.load() for entry in COMMANDS if entry.name == cmd_name), None)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.summary) for entry in COMMANDS])
+
+
+def _version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked:
+        from sfumato import __version__
+
+        click.echo(f"sfumato {__version__}")
+        context.exit()
+
+
+@click.command(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: sfumato inspect anything-v3.ckpt",
+)
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_version,
+    help="Show the version and exit.",
+)  # fmt: skip
+def group() -> None:
+    """Know, keep, change and slim Stable Diffusion model files. Nothing in a file is executed.
+
+    Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused as dangerous, 4 damaged or not a model.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with the status the error tree gives."""
+    try:
+        status = group.main(arguments, prog_name="sfumato", standalone_mode=False)
+    except SfumatoError as error:
+        click.echo(f"sfumato: {error}", err=True)
+        status = error.exit_status
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("sfumato: interrupted", err=True)
+        status = 130
+    except BrokenPipeError:
+        # The reader of our output went away (`| head`): not an error, and nothing more to say.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status or 0)

@@ -1,0 +1,75 @@
+"""How the commands speak: results on standard output, progress and complaints on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Progress = Callable[[int, int], None]
+"""called with bytes done and bytes in all"""
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
+
+
+def human(nbytes: int) -> str:
+    """Bytes as a person reads them: 2.13 GB, where 1 GB is 10^9 bytes as on model sites."""
+    for unit, name in UNITS:
+        if nbytes >= unit:
+            value = nbytes / unit
+            return f"{value:.0f} {name}" if value >= 100 else f"{value:.3g} {name}"
+    return f"{nbytes} bytes"
+
+
+def say(text: str) -> None:
+    """One line of a result."""
+    click.echo(text)
+
+
+def complain(text: str) -> None:
+    """One line that is not a result: a refusal, a warning."""
+    click.echo(text, err=True)
+
+
+def emit_json(value: Json) -> None:
+    """A result for programs, indented, in UTF-8 whatever the terminal says."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    click.echo(text.encode("utf-8", "replace"))
+
+
+def paper() -> Console:
+    """The rich console on standard output; plain text where that is not a terminal."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=False)
+
+
+@contextmanager
+def progress(label: str) -> Iterator[Progress]:
+    """A bar on standard error for work that may take more than a second.
+
+    Yields a callback for (bytes done, bytes in all). Silent where standard error is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(),
+        TimeLeft(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
