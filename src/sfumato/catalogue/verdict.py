@@ -89,7 +89,7 @@ class TriggerWord:
 
     word: str
     source: str
-    """where it was found: "file name", "token name", "modelspec.trigger_phrase", "tag frequency" """
+    """where it was found: "file name", "token name", "modelspec.trigger_phrase" … """
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,7 +76,7 @@ def _catalog() -> click.Command:
 
 
 COMMANDS: tuple[Entry, ...] = (
-    Entry("inspect", "Say what files are, whether they are safe, and what to do with them.", _inspect),
+    Entry("inspect", "Say what files are, whether they are safe, what to do with them.", _inspect),
     Entry("convert", "Write a model in another container, dtype or spelling.", _convert),
     Entry("prune", "Drop what a model does not need.", _prune),
     Entry("ema", "Use, drop, extract or measure the averaged weights.", _ema),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
+
+from sfumato.containers.sizes import human as human
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,17 +19,6 @@ Progress = Callable[[int, int], None]
 """called with bytes done and bytes in all"""
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
-
-UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
-
-
-def human(nbytes: int) -> str:
-    """Bytes as a person reads them: 2.13 GB, where 1 GB is 10^9 bytes as on model sites."""
-    for unit, name in UNITS:
-        if nbytes >= unit:
-            value = nbytes / unit
-            return f"{value:.0f} {name}" if value >= 100 else f"{value:.3g} {name}"
-    return f"{nbytes} bytes"
 
 
 def say(text: str) -> None:
@@ -54,7 +45,7 @@ def paper() -> Console:
 
 
 @contextmanager
-def progress(label: str) -> Iterator[Progress]:
+def progress(label: str) -> Generator[Progress]:
     """A bar on standard error for work that may take more than a second.
 
     Yields a callback for (bytes done, bytes in all). Silent where standard error is no terminal.

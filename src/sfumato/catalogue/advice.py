@@ -1,0 +1,160 @@
+"""Plain sentences about one file, each computed from what was found in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from sfumato.catalogue.verdict import Verdict
+from sfumato.containers.sizes import human
+
+if TYPE_CHECKING:
+    from sfumato.catalogue.card import Card
+
+Rule = Callable[["Card", Verdict], Iterable[str]]
+
+PURPOSE: dict[str, str] = {
+    "checkpoint": "A checkpoint: paints pictures from prompts.",
+    "unet": "The painting network alone: it needs text encoders and a VAE beside it.",
+    "vae": "A VAE: turns latents into pictures and back; it replaces the one in a checkpoint.",
+    "text-encoder": "A text encoder: one part of a checkpoint, of no use by itself.",
+    "lora": "A LoRA: changes a checkpoint while painting.",
+    "embedding": "An embedding: a new word for prompts.",
+    "hypernetwork": "A hypernetwork: small networks that change what attention looks at.",
+    "aesthetic-gradient": "An aesthetic gradient: a direction that steers the text encoder.",
+    "controlnet": "A ControlNet: makes a checkpoint follow edges, poses or depth.",
+    "upscaler": "An upscaler: enlarges finished pictures.",
+}
+"""what a file of each kind is for"""
+
+VARIANTS: dict[str, str] = {
+    "inpainting": "It is for inpainting; for plain painting take the plain edition.",
+    "ip2p": "It edits a picture by instruction and needs a picture to start from.",
+    "depth": "It follows the depth of a picture and needs one to start from.",
+    "upscaler-x4": "It enlarges pictures four times and does not paint from prompts alone.",
+}  # fmt: skip
+"""what a variant is for"""
+
+FAMILIES: dict[str, str] = {
+    "sd1": "SD 1.x",
+    "sd2": "SD 2.x",
+    "sdxl": "SDXL",
+    "sdxl-refiner": "the SDXL refiner",
+    "sd3": "SD 3",
+    "flux": "Flux",
+}
+"""families as a person says them"""
+
+
+def advise(card: Card) -> Iterator[str]:
+    """What a person should know and do about the file of `card`, the most important first."""
+    if card.identity is None:
+        yield from _unusable(card)
+        return
+    for rule in RULES:
+        yield from rule(card, card.identity)
+
+
+def _unusable(card: Card) -> Iterator[str]:
+    match card.verdict:
+        case "dangerous":
+            yield "Delete it, or ask its maker for a safetensors edition; do not open it elsewhere."
+        case "damaged":
+            yield "Download it again and compare its size and hash with the publisher's."
+        case _:
+            return
+
+
+def _purpose(card: Card, verdict: Verdict) -> Iterator[str]:
+    if verdict.kind in PURPOSE:
+        yield PURPOSE[verdict.kind]
+    if verdict.variant in VARIANTS:
+        yield VARIANTS[verdict.variant]
+
+
+def _works_with(card: Card, verdict: Verdict) -> Iterator[str]:
+    family = " or ".join(FAMILIES.get(name, name) for name in verdict.family.split("/"))
+    if verdict.family == "unknown" or verdict.kind == "unknown":
+        return
+    if verdict.kind in ("lora", "embedding", "hypernetwork", "controlnet", "vae"):
+        yield f"Works with {family} checkpoints."
+    elif verdict.kind == "checkpoint":
+        yield f"Works with {family} LoRAs, embeddings and ControlNets."
+
+
+def _trigger(card: Card, verdict: Verdict) -> Iterator[str]:
+    if verdict.kind == "embedding" and verdict.trigger_words:
+        yield f'Write "{verdict.trigger_words[0].word}" in a prompt to use it.'
+
+
+def _edition(card: Card, verdict: Verdict) -> Iterator[str]:
+    roles = {part.role for part in verdict.parts}
+    if {"ema", "unet"} <= roles:
+        yield (
+            "For painting take the averaged (EMA) set: `sfumato ema FILE --use -o OUT`. For "
+            "fine-tuning keep the trained (live) set; this file holds both."
+        )
+    elif verdict.kind == "checkpoint" and "unet" in roles:
+        yield "It holds one set of weights: paint with it, or fine-tune from it."
+    if "optimizer" in roles:
+        yield "The optimizer state serves only to resume the training that wrote the file."
+
+
+def _missing_parts(card: Card, verdict: Verdict) -> Iterator[str]:
+    if verdict.kind != "checkpoint" or not verdict.parts:
+        return
+    roles = {part.role for part in verdict.parts}
+    if "vae" not in roles:
+        yield "There is no VAE inside: give one when painting."
+    if not any(role.startswith("text_encoder") for role in roles):
+        yield "There is no text encoder inside: the program that paints must supply it."
+
+
+def _waste(card: Card, verdict: Verdict) -> Iterator[str]:
+    free = sum(item.nbytes for item in card.waste if item.lossless)
+    if free:
+        what = ", ".join(item.what for item in card.waste if item.lossless)
+        yield (
+            f"{human(free)} can be dropped without changing a picture ({what}): "
+            "`sfumato prune FILE -o OUT`."
+        )
+    for item in card.waste:
+        if not item.lossless and item.nbytes > 1_000_000:
+            command = item.command.replace(" ", " FILE ", 1)
+            yield f"{human(item.nbytes)} more with `sfumato {command}`: {item.what}."
+
+
+def _container(card: Card, verdict: Verdict) -> Iterator[str]:
+    if card.container is not None and card.container.executes:
+        yield (
+            "Other programs run a pickle when they open it; this one holds nothing dangerous. "
+            "`sfumato convert FILE OUT.safetensors` makes a file that cannot hold any."
+        )
+
+
+def _memory(card: Card, verdict: Verdict) -> Iterator[str]:
+    if card.memory:
+        sizes = ", ".join(f"{human(n.total)} in {n.dtype.lower()}" for n in card.memory)
+        yield f"Painting at 512×512 takes about {sizes} (weights and the VAE's widest layers)."
+
+
+def _prediction(card: Card, verdict: Verdict) -> Iterator[str]:
+    if verdict.prediction is not None and verdict.prediction.type == "v":
+        yield "It predicts v: programs that take it for epsilon paint noise."
+
+
+def _health(card: Card, verdict: Verdict) -> Iterator[str]:
+    if card.health is not None:
+        yield from card.health.sentences()
+
+
+def _known(card: Card, verdict: Verdict) -> Iterator[str]:
+    for match in card.known:
+        yield match.sentence()
+
+
+RULES: tuple[Rule, ...] = (
+    _purpose, _works_with, _trigger, _edition, _missing_parts, _prediction, _waste, _container,
+    _memory, _health, _known,
+)  # fmt: skip
+"""what is asked of every opened file, in the order in which the answers are shown"""
