@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from sfumato.containers.dtype import DType
 
+Buffer = bytes | bytearray | memoryview
+"""bytes in memory, whoever owns them"""
+
 CHUNK = 8 << 20
 """bytes moved at a time by everything that streams"""
 
