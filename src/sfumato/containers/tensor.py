@@ -28,6 +28,8 @@ class Origin:
     """strides in elements where the tensor is a view that is not contiguous; None otherwise"""
     encoding: str = ""
     """block quantisation the bytes are stored in, such as Q4_0; empty where stored as they are"""
+    file: str = ""
+    """path of the file, so that tensors of two files are never tied; empty where not filled"""
 
 
 @dataclass(frozen=True, slots=True)
