@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from typing import BinaryIO, Protocol
 from zlib import crc32
 
 from sfumato.containers.model_file import Tree
-from sfumato.containers.tensor import Tensor, Tensors
+from sfumato.containers.tensor import Buffer, Tensor, Tensors
 from sfumato.errors import Unverified
 
 Progress = Callable[[int], None]
@@ -64,3 +67,23 @@ def stream(name: str, tensor: Tensor, sink: BinaryIO, progress: Progress = silen
     if written != tensor.nbytes:
         raise Unverified(f"{name}: gave {written} bytes where {tensor.nbytes} were expected")
     return digest
+
+
+def ahead(items: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """The same tensors, each next piece fetched by a second thread while the last is used.
+
+    The tensors must be streamed whole, once, and in this order; names are unique.
+    """
+    ordered = list(items)
+    flow = ((name, piece) for name, tensor in ordered for piece in tensor.chunks())
+    with ThreadPoolExecutor(1) as reader:
+        following = reader.submit(next, flow, None)
+
+        def pieces(name: str) -> Iterator[Buffer]:
+            nonlocal following
+            while (found := following.result()) is not None and found[0] == name:
+                following = reader.submit(next, flow, None)
+                yield found[1]
+
+        for name, tensor in ordered:
+            yield name, replace(tensor, pieces=partial(pieces, name))
