@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from blake3 import blake3
 
-from sfumato.containers.dtype import F16, F32, I64
+from sfumato.containers.dtype import F16, F32, I64, DType
 from sfumato.containers.hashes import (
     EMPTY,
     MIB,
@@ -36,7 +36,7 @@ def noise(size: int) -> bytes:
     return np.random.default_rng(7).bytes(size)
 
 
-def tensor(values: np.ndarray, dtype=F32) -> Tensor:
+def tensor(values: np.ndarray, dtype: DType = F32) -> Tensor:
     data = values.tobytes()
     return Tensor(dtype, values.shape, lambda: data)
 

@@ -179,14 +179,17 @@ def hash_tensors(model: Tensors, *, progress: Progress | None = None) -> str:
     whole = hashlib.sha256()
     names = sorted(model)
     with ThreadPoolExecutor(WORKERS) as pool:
-        digests = pool.map(_digest, [model[name] for name in names])
-        for name, digest in zip(names, digests, strict=True):
-            tensor = model[name]
-            line = dumps([name, tensor.dtype.name, list(tensor.shape), digest])
-            whole.update(f"{line}\n".encode("ascii"))
-            done += tensor.nbytes
-            if progress is not None:
-                progress(done, total)
+        try:
+            digests = pool.map(_digest, [model[name] for name in names])
+            for name, digest in zip(names, digests, strict=True):
+                tensor = model[name]
+                line = dumps([name, tensor.dtype.name, list(tensor.shape), digest])
+                whole.update(f"{line}\n".encode("ascii"))
+                done += tensor.nbytes
+                if progress is not None:
+                    progress(done, total)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # on an error, do not read the rest
     return whole.hexdigest()
 
 
