@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +25,7 @@ _SPARE = 1 << 20
 @contextmanager
 def replacing(
     path: str | os.PathLike[str], nbytes: int, *, force: bool = False
-) -> Iterator[BinaryIO]:
+) -> Generator[BinaryIO]:
     """A file to write that takes the place of `path` when the block ends without an error.
 
     `nbytes` is checked against the free space before anything is written. The file's `name` is
@@ -35,7 +35,7 @@ def replacing(
     target = destination(path, force=force)
     if target.is_dir():
         raise Refused(f"{path}: is a folder, and a file was to be written")
-    _check_room(path, target.parent, nbytes)
+    check_room(path, target.parent, nbytes)
     partial = unfinished(target)
     try:
         with translated(path, nbytes):
@@ -82,7 +82,7 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def translated(path: str | os.PathLike[str], nbytes: int) -> Iterator[None]:
+def translated(path: str | os.PathLike[str], nbytes: int) -> Generator[None]:
     """Errors of the operating system while writing, as ours."""
     try:
         yield
@@ -96,7 +96,8 @@ def translated(path: str | os.PathLike[str], nbytes: int) -> Iterator[None]:
         raise Refused(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def _check_room(path: str | os.PathLike[str], folder: Path, nbytes: int) -> None:
+def check_room(path: str | os.PathLike[str], folder: Path, nbytes: int) -> None:
+    """Raises NoRoom where the output would not fit beside everything that is there."""
     free = shutil.disk_usage(folder).free
     if nbytes + _SPARE > free:
         raise NoRoom(f"{path}: needs {human(nbytes)}, and its disk has {human(free)} free")

@@ -44,12 +44,13 @@ TENSORFLOW_V2 = Container("tensorflow-v2", "TensorFlow V2 checkpoint")
 TENSORFLOW_V1 = Container("tensorflow-v1", "TensorFlow V1 checkpoint")
 GGUF = Container("gguf", "GGUF")
 DIFFUSERS = Container("diffusers-folder", "diffusers folder")
+PEFT = Container("peft-folder", "PEFT folder")
 SHARDED = Container("sharded", "sharded set")
 PICTURE = Container("picture", "embedding inside a picture")
 
 CONTAINERS: tuple[Container, ...] = (
     SAFETENSORS, TORCH_ZIP, TORCH_LEGACY, TORCH_TAR, PICKLE, NPZ,
-    TENSORFLOW_V2, TENSORFLOW_V1, GGUF, DIFFUSERS, SHARDED, PICTURE,
+    TENSORFLOW_V2, TENSORFLOW_V1, GGUF, DIFFUSERS, PEFT, SHARDED, PICTURE,
 )  # fmt: skip
 """every format that is read"""
 

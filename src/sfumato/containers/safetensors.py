@@ -52,16 +52,13 @@ class Header:
         return self.rows[-1][1] if self.rows else 0
 
 
-def read_safetensors(
-    source: Source, limits: Limits = DEFAULT, *, storage: str = "data"
-) -> ModelFile:
+def read_safetensors(source: Source, limits: Limits = DEFAULT) -> ModelFile:
     """The tensors of an open safetensors file, which closes with the result.
 
-    `storage` is the name that origins give the data, for callers that join several files.
     Raises Damaged for a file that breaks any rule of the format.
     """
     header = read_header(source, limits)
-    total, start = header.nbytes, header.start
+    total, start, file = header.nbytes, header.start, str(source.path)
     resources = ExitStack()
     resources.enter_context(source)
     return ModelFile(
@@ -73,7 +70,7 @@ def read_safetensors(
                 shape,
                 partial(source.read, start + begin, end - begin),
                 partial(source.chunks, start + begin, end - begin),
-                Origin(storage, total, begin),
+                Origin("data", total, begin, file=file),
             )
             for begin, end, name, dtype, shape in header.rows
         },

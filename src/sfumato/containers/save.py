@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +157,7 @@ def save(
 
 
 @contextmanager
-def _about(path: str | os.PathLike[str]) -> Iterator[None]:
+def _about(path: str | os.PathLike[str]) -> Generator[None]:
     """What is wrong with the unfinished output is said of the output."""
     try:
         yield
