@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .PHONY: demo test check bench clean
 
 demo: $(VENV)/core
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python scripts/demo.py $(FILE)
 
 test: $(VENV)/test
 	$(BIN)/ruff format --check src tests scripts benchmarks

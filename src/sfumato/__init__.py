@@ -1,1 +1,102 @@
-"""Stable Diffusion model files: known, kept, changed and slimmed, without executing them."""
+"""Stable Diffusion model files: known, kept, changed and slimmed, without executing them.
+
+    import sfumato as sf
+
+    with sf.open_model("anything-v3.ckpt") as model:      # Mapping[str, Tensor]; nothing is run
+        print(len(model), model.container.title)
+    print(sf.inspect("anything-v3.ckpt").identity.title)
+    sf.convert("anything-v3.ckpt", "anything-v3.safetensors", dtype="f16")
+
+Every name below is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sfumato.catalogue.card import Card, inspect
+    from sfumato.catalogue.identify import identify
+    from sfumato.catalogue.verdict import Verdict
+    from sfumato.containers.dtype import DTYPES, DType
+    from sfumato.containers.model_file import ModelFile
+    from sfumato.containers.open import open_model
+    from sfumato.containers.save import save
+    from sfumato.containers.tensor import Tensor
+    from sfumato.errors import (
+        BadFile,
+        Damaged,
+        Dangerous,
+        NotAModel,
+        SfumatoError,
+        Unsupported,
+    )
+    from sfumato.operations.convert import convert
+    from sfumato.operations.ema import ema
+    from sfumato.operations.metadata import metadata
+    from sfumato.operations.prune import prune
+    from sfumato.operations.repair import repair
+    from sfumato.operations.split import join, split
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "DTYPES", "BadFile", "Card", "DType", "Damaged", "Dangerous", "ModelFile", "NotAModel",
+    "SfumatoError", "Tensor", "Unsupported", "Verdict", "__version__", "convert", "ema",
+    "identify", "inspect", "join", "metadata", "open_model", "prune", "repair", "save", "split",
+]  # fmt: skip
+
+
+def _containers() -> dict[str, object]:
+    from sfumato import errors
+    from sfumato.containers import dtype, model_file, open, save, tensor
+
+    return {
+        **{name: value for name, value in vars(errors).items() if isinstance(value, type)},
+        "DTYPES": dtype.DTYPES,
+        "DType": dtype.DType,
+        "ModelFile": model_file.ModelFile,
+        "open_model": open.open_model,
+        "save": save.save,
+        "Tensor": tensor.Tensor,
+    }
+
+
+def _catalogue() -> dict[str, object]:
+    from sfumato.catalogue import card, identify, verdict
+
+    return {
+        "Card": card.Card,
+        "inspect": card.inspect,
+        "identify": identify.identify,
+        "Verdict": verdict.Verdict,
+    }
+
+
+def _operations() -> dict[str, object]:
+    from sfumato.operations import convert, ema, metadata, prune, repair, split
+
+    return {
+        "convert": convert.convert,
+        "ema": ema.ema,
+        "metadata": metadata.metadata,
+        "prune": prune.prune,
+        "repair": repair.repair,
+        "split": split.split,
+        "join": split.join,
+    }
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name when it is first asked for, so that `import sfumato` costs nothing."""
+    if name in __all__:
+        for room in (_containers, _catalogue, _operations):
+            found = room()
+            globals().update({key: value for key, value in found.items() if key in __all__})
+            if name in found:
+                return found[name]
+    raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

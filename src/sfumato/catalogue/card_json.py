@@ -34,7 +34,7 @@ def to_json(card: Card) -> dict[str, Json]:
         "extras": {key: _leaf(value) for key, value in list(card.extras.items())[:SHOWN]},
         "extras_count": len(card.extras),
         "notes": list(card.notes),
-        "hashes": None if card.hashes is None else dict(card.hashes.named()),
+        "hashes": _hashes(card),
         "known": [
             {
                 "name": match.file.name,
@@ -155,6 +155,21 @@ def _event(event: Event, count: int) -> Json:
         "offset": event.offset,
         "where": event.where,
         "arguments": event.arguments,
+    }
+
+
+def _hashes(card: Card) -> Json:
+    if card.hashes is None:
+        return None
+    return {
+        "sha256": card.hashes.sha256,
+        "autov1": card.hashes.autov1,
+        "autov2": card.hashes.autov2,
+        "autov3": card.hashes.autov3,
+        "payload": card.hashes.payload,
+        "blake3": card.hashes.blake3,
+        "crc32": card.hashes.crc32,
+        "tensors": card.hashes.tensors,
     }
 
 

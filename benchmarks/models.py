@@ -1,0 +1,104 @@
+"""Model files for the benchmarks, generated: right layouts, no meaning in the numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sfumato.catalogue.families import layout
+from sfumato.containers.dtype import F16, F32, I64, DType
+from sfumato.containers.save import save
+from sfumato.containers.tensor import CHUNK, Tensor
+
+POOL = os.urandom(CHUNK)
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def numbers(shape: tuple[int, ...], dtype: DType = F32) -> Tensor:
+    """A tensor of small random numbers: bytes of a pool, with the exponents kept small."""
+    nbytes = dtype.nbytes(shape)
+
+    def pieces() -> Iterator[bytes]:
+        for start in range(0, nbytes, CHUNK):
+            yield FINITE[: min(CHUNK, nbytes - start)]
+
+    return Tensor(dtype, shape, read=lambda: b"".join(pieces()), pieces=pieces)
+
+
+def _finite() -> bytes:
+    import numpy as np
+
+    pool = np.frombuffer(POOL, np.int32) % 2001 - 1000
+    return (pool.astype(np.float32) / 20000).tobytes()
+
+
+FINITE = _finite()
+
+
+def sd1(*, ema: bool) -> dict[str, Tensor]:
+    """All tensors of an SD1 checkpoint in fp32, with the averaged UNet beside it or without."""
+    shapes = layout("sd1")
+    tensors = {
+        name: _position_ids() if name.endswith("position_ids") else numbers(shape)
+        for name, shape in shapes.items()
+    }
+    if ema:
+        live = [name for name in shapes if name.startswith("model.diffusion_model.")]
+        for name in live:
+            flat = "model_ema." + name.removeprefix("model.").replace(".", "")
+            tensors[flat] = numbers(shapes[name])
+    return tensors
+
+
+def _position_ids() -> Tensor:
+    data = struct.pack("<77q", *range(77))
+    return Tensor(I64, (1, 77), read=lambda: data)
+
+
+def write_checkpoint(path: Path, *, ema: bool) -> None:
+    """A full-size SD1 `.ckpt`: 4.3 GB, or 7.7 GB with the averaged UNet."""
+    if not path.exists():
+        save(path, sd1(ema=ema), verify=False)
+
+
+def sparse_safetensors(path: Path, shapes: Shapes, dtype: DType = F16) -> None:
+    """A safetensors file with a real header and a hole where the numbers would be."""
+    header: dict[str, object] = {}
+    end = 0
+    for name, shape in sorted(shapes.items()):
+        span = [end, end + dtype.nbytes(shape)]
+        header[name] = {"dtype": dtype.name, "shape": list(shape), "data_offsets": span}
+        end = span[1]
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+
+
+def sd1_lora_shapes(rank: int = 16) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a LoRA over all attention and feed-forward layers of SD1's UNet."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, shape in layout("sd1").items():
+        if not name.endswith(".weight") or len(shape) != 2 or ".transformer_blocks." not in name:
+            continue
+        place = name.removeprefix("model.diffusion_model.").removesuffix(".weight")
+        module = "lora_unet_" + place.replace(".", "_")
+        shapes[f"{module}.lora_down.weight"] = (rank, shape[1])
+        shapes[f"{module}.lora_up.weight"] = (shape[0], rank)
+        shapes[f"{module}.alpha"] = ()
+    return shapes
+
+
+def sparse_torch_zip(path: Path, shapes: Shapes) -> None:
+    """A torch zip whose data members are holes: opened by torch, by us, by Python's zipfile."""
+    import torch
+
+    with torch.device("meta"):
+        tensors = {name: torch.empty(shape, dtype=torch.float16) for name, shape in shapes.items()}
+    with torch.serialization.skip_data():
+        torch.save({"state_dict": tensors, "global_step": 1}, path)

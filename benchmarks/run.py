@@ -1,0 +1,140 @@
+"""Every benchmark, with the peers in the same run; rewrites the table in benchmarks/README.md.
+
+python benchmarks/run.py [inspect|convert]…
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from measure import Run, alternate, median_peak, median_ratio, median_seconds
+from models import (
+    sd1_lora_shapes,
+    sparse_safetensors,
+    sparse_torch_zip,
+    write_checkpoint,
+)
+
+from sfumato.catalogue.families import layout
+
+HERE = Path(__file__).parent
+DATA = HERE / "data"
+WORK = str(HERE / "work.py")
+MARKS = ("<!-- results -->", "<!-- /results -->")
+
+
+def work(*arguments: str | Path) -> list[str]:
+    """The command line of one job of work.py."""
+    return [sys.executable, WORK, *map(str, arguments)]
+
+
+def row(name: str, ours: list[Run], theirs: dict[str, list[Run]]) -> list[str]:
+    """Table rows for one job: ours, then each peer with the ratio of wall times."""
+    lines = [f"| {name} | sfumato | {median_seconds(ours):.1f} s | {_mega(ours)} | |"]
+    for peer, runs in theirs.items():
+        ratio = median_ratio(ours, runs)
+        lines.append(
+            f"| | {peer} | {median_seconds(runs):.1f} s | {_mega(runs)} | {ratio:.2f} × its time |"
+        )
+    return lines
+
+
+def _mega(runs: list[Run]) -> str:
+    return f"{median_peak(runs) / 1e6:.0f} MB"
+
+
+def inspect_many() -> list[str]:
+    """1,000 safetensors and 200 torch-zip files, on one core, without reading tensor bytes."""
+    safetensors, zips = DATA / "safetensors", DATA / "zip"
+    _many(safetensors, ".safetensors", 1000, sparse_safetensors)
+    _many(zips, ".ckpt", 200, sparse_torch_zip)
+    lines: list[str] = []
+    for folder, count, peer, job in (
+        (safetensors, 1000, "safetensors.safe_open: names, shapes, dtypes", "peer-safe-open"),
+        (zips, 200, "torch.load(mmap=True, weights_only=True)", "peer-torch-load"),
+    ):
+        runs = alternate(
+            {
+                "sfumato": work("inspect", folder),
+                peer: work(job, folder),
+                "start": work("start", folder),
+            },
+            rounds=3,
+            core=0,
+        )
+        speed = count / (median_seconds(runs["sfumato"]) - median_seconds(runs["start"]))
+        name = f"inspect {count} {folder.name} files: {speed:.0f} files/s"
+        lines += row(name, runs["sfumato"], {peer: runs[peer]})
+    return lines
+
+
+def _many(
+    folder: Path, suffix: str, count: int, write: Callable[[Path, dict[str, tuple[int, ...]]], None]
+) -> None:
+    """Half SD1 checkpoints, half LoRAs."""
+    if folder.exists():
+        return
+    folder.mkdir(parents=True)
+    kinds = (layout("sd1"), sd1_lora_shapes())
+    for number in range(count):
+        write(folder / f"{number:04}{suffix}", dict(kinds[number % 2]))
+
+
+def convert_large() -> list[str]:
+    """The two conversions of full-size SD1 checkpoints, against cp and against torch."""
+    both, single = DATA / "live-and-ema.ckpt", DATA / "single.ckpt"
+    DATA.mkdir(exist_ok=True)
+    write_checkpoint(both, ema=True)
+    write_checkpoint(single, ema=False)
+    lines: list[str] = []
+    for name, job, source, wanted in (
+        ("7.7 GB live + EMA .ckpt → 2.1 GB fp16 EMA safetensors", "ema-half", both, 2_132_500_000),
+        ("4.3 GB .ckpt → safetensors, same dtype", "same", single, 4_265_000_000),
+    ):
+        out = DATA / "out"
+        runs = alternate(
+            {
+                "sfumato": work(job, source, out),
+                "cp": work("cp", source, out, str(wanted)),
+                "torch.load + save_file": work(f"peer-{job}", source, out),
+            },
+            rounds=3,
+        )
+        out.unlink(missing_ok=True)
+        ours = runs.pop("sfumato")
+        lines += row(name, ours, runs)
+    return lines
+
+
+JOBS: dict[str, Callable[[], list[str]]] = {"inspect": inspect_many, "convert": convert_large}
+
+
+def main(chosen: list[str]) -> None:
+    """Run the chosen benchmarks (all, where none is named) and write the table."""
+    lines = [
+        "| job | program | wall time | peak memory | ours, compared |",
+        "|---|---|---|---|---|",
+    ]
+    for name in chosen or list(JOBS):
+        lines += JOBS[name]()
+    table = "\n".join(lines)
+    print(table)
+    if not chosen:
+        _write(table)
+        shutil.rmtree(DATA)
+
+
+def _write(table: str) -> None:
+    path = HERE / "README.md"
+    text = path.read_text(encoding="utf-8")
+    before, after = text.split(MARKS[0])[0], text.split(MARKS[1])[1]
+    about = f"Medians of three rounds; {platform.machine()}, Python {platform.python_version()}."
+    path.write_text(f"{before}{MARKS[0]}\n{about}\n\n{table}\n{MARKS[1]}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,78 @@
+"""Small model files with the layouts of large ones, the same bytes every time they are made."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from sfumato.catalogue.families import sd1_layout
+from sfumato.containers.arrays import tensor_from
+from sfumato.containers.dtype import F32
+from sfumato.containers.model_file import Tree
+from sfumato.containers.save import save
+from sfumato.containers.tensor import Tensor
+
+SEED = 1503
+"""the year in which the technique this package is named after was put to its best-known use"""
+
+
+def numbers(shape: tuple[int, ...], generator: np.random.Generator, scale: float = 0.02) -> Tensor:
+    """A tensor of normally distributed numbers."""
+    return tensor_from((generator.standard_normal(shape) * scale).astype(np.float32), F32)
+
+
+def lighthouse(path: Path) -> None:
+    """A Lightning checkpoint in SD1's layout with small widths: live, EMA and optimizer state."""
+    generator = np.random.default_rng(SEED)
+    state: dict[str, Tensor] = {}
+    for name, shape in sd1_layout(channels=32, context=64, vae=32, text_layers=2).items():
+        ids = np.arange(77, dtype=np.int64)[None]
+        is_ids = name.endswith("position_ids")
+        state[name] = tensor_from(ids) if is_ids else numbers(shape, generator)
+    live = [name for name in state if name.startswith("model.diffusion_model.")]
+    for name in live:
+        flat = "model_ema." + name.removeprefix("model.").replace(".", "")
+        state[flat] = numbers(state[name].shape, generator)
+    state["model_ema.decay"] = tensor_from(np.float32(0.9999).reshape(()))
+    state["model_ema.num_updates"] = tensor_from(np.int32(4000).reshape(()))
+    moments: dict[str | int, Tree] = {
+        number: {
+            "step": 4000,
+            "exp_avg": numbers(state[name].shape, generator, 1e-4),
+            "exp_avg_sq": numbers(state[name].shape, generator, 1e-8),
+        }
+        for number, name in enumerate(live)
+    }
+    tree: Tree = {
+        "epoch": 12,
+        "global_step": 4000,
+        "pytorch-lightning_version": "1.4.2",
+        "state_dict": dict(state),
+        "optimizer_states": [{"state": dict(moments), "param_groups": []}],
+    }
+    save(path, state, tree=tree, force=True)
+
+
+def moonlight(path: Path) -> None:
+    """An embedding of four vectors for SD1, as A1111 writes it."""
+    generator = np.random.default_rng(SEED + 1)
+    vectors = numbers((4, 768), generator)
+    tree: Tree = {
+        "string_to_token": {"*": 265},
+        "string_to_param": {"*": vectors},
+        "name": "moonlight",
+        "step": 3000,
+        "sd_checkpoint": "81761151",
+        "sd_checkpoint_name": "lighthouse",
+    }
+    save(path, {"string_to_param.*": vectors}, tree=tree, force=True)
+
+
+def gift(path: Path) -> None:
+    """A torch zip whose pickle calls os.system when another program opens it; here it never is."""
+    opcodes = b"\x80\x02cos\nsystem\nX\x1f\x00\x00\x00echo gotcha > you-were-here.txt\x85R."
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(zipfile.ZipInfo("free-gift/data.pkl"), opcodes)
+        archive.writestr(zipfile.ZipInfo("free-gift/version"), b"3\n")
