@@ -1,23 +1,32 @@
-"""Text from strangers, made safe to show: nothing in it moves the cursor or hides a letter."""
+"""Text from a file, made safe to show: nothing in it moves a cursor, hides or turns around."""
 
 from __future__ import annotations
 
-import unicodedata
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\x1b"}
 
-HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
-"""Unicode categories that are shown as escapes: control, format, surrogate, unassigned, breaks"""
-
-
-def escape(text: str, limit: int = 200) -> str:
-    r"""At most `limit` characters of `text`, on one line, with \x1b and its like made visible."""
-    shown = "".join(_visible(letter) for letter in text[:limit])
-    return shown + "…" if len(text) > limit else shown
+# Cc controls, Cf formatting (bidi overrides, zero-width, byte order mark, tags), Cs surrogates, Co
+# private use, Cn unassigned, Zl and Zp line ends: everything str.isprintable() denies but the space.
 
 
-def _visible(letter: str) -> str:
-    if unicodedata.category(letter) not in HIDDEN:
-        return letter
-    code = ord(letter)
+def _visible(character: str) -> str:
+    if character.isprintable():
+        return character
+    short = _SHORT.get(character)
+    if short is not None:
+        return short
+    code = ord(character)
     if code < 0x100:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def escape(text: str, limit: int = 200) -> str:
+    """`text` with every character that is not plainly visible spelled out, at most `limit` long.
+
+    Control characters, terminal escapes, line ends, bidirectional overrides, zero-width characters
+    and lone surrogates become `\\x1b`, `\\u202e` and the like; what is longer ends in "…".
+    """
+    shown = text[: limit + 1]
+    if not shown.isprintable():
+        shown = "".join(_visible(character) for character in shown)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
