@@ -27,9 +27,9 @@ def array(tensor: Tensor) -> NDArray[np.generic]:
     The array cannot be written to. Raises Unsupported for types below eight bits.
     """
     buffer, dtype = tensor.read(), tensor.dtype
-    if dtype.native:
-        return np.frombuffer(buffer, dtype.carrier).reshape(tensor.shape)
-    flat = to_float32(buffer, dtype)
+    flat: NDArray[np.generic] = (
+        np.frombuffer(buffer, dtype.carrier) if dtype.native else to_float32(buffer, dtype)
+    )
     flat.flags.writeable = False
     return flat.reshape(tensor.shape)
 
@@ -75,7 +75,8 @@ def cast_chunk(buffer: Buffer, source: DType, target: DType) -> Buffer:
 def tensor_from(values: NDArray[np.generic], dtype: DType | None = None) -> Tensor:
     """A tensor of an array's values, in the array's own type or cast to a float type.
 
-    An array of a type's raw bits (uint16 for BF16, uint8 for F8) is taken as these bits.
+    The tensor keeps the array, which must not be changed afterwards. An array of a type's raw
+    bits (uint16 for BF16, uint8 for F8) is taken as these bits.
     """
     own = _NUMPY_DTYPES.get(values.dtype.newbyteorder("<"))
     if own is None:
@@ -85,7 +86,7 @@ def tensor_from(values: NDArray[np.generic], dtype: DType | None = None) -> Tens
     raw: Buffer = plain.reshape(-1).view(np.uint8).data
     if dtype != own and not (plain.dtype == np.dtype(dtype.carrier) and not dtype.native):
         raw = cast_chunk(raw, own, dtype)
-    data = memoryview(raw)
+    data = memoryview(raw).toreadonly()
     return Tensor(dtype, values.shape, lambda: data, partial(_cut, data))
 
 
