@@ -55,9 +55,7 @@ class Match:
         if self.certainty == "likely":
             return f"It is likely {names}: its {self.by} agrees."
         if self.certainty == "one of these":
-            return (
-                f"Its old short hash is that of {names}. That hash covers 64 KiB: a hint, no proof."
-            )
+            return f"Its old short hash, which covers only 64 KiB, is that of {names}."
         return f"It is not a published file on record, but 64 KiB of it are those of {names}."
 
 
@@ -147,11 +145,14 @@ def _differ(file: PublishedFile, hashes: Hashes) -> bool:
 def search(
     words: Sequence[str], *, kind: str | None = None, family: str | None = None
 ) -> list[PublishedFile]:
-    """The files whose name, edition, file names or line have all of `words` in them."""
+    """The files whose name, edition, file names or line have all of `words` in them.
+
+    `kind` is that of the file, or "base" for all files of base models; no words find every file.
+    """
     return [
         file
         for file in files()
-        if kind in (None, file.kind)
+        if (kind in (None, file.kind) or kind == "base" == line_of(file).kind)
         and family in (None, file.family)
         and all(_mentions(_texts(file), word) for word in words)
     ]
@@ -172,6 +173,18 @@ def nearest(text: str, count: int = 3) -> list[str]:
     return list(dict.fromkeys(titles[name] for name in close))[:count]
 
 
+def line_of(file: PublishedFile) -> PublishedLine:
+    """The line that a file belongs to."""
+    return _lines_by_key()[file.line]
+
+
+def relatives(line: PublishedLine) -> list[PublishedLine]:
+    """Other lines of which the title holds this one's, or the other way round."""
+    name = fold(line.title)
+    others = ((other, fold(other.title)) for other in lines() if other is not line)
+    return [other for other, title in others if name in title or title in name]
+
+
 def fold(text: str) -> str:
     """Letters and digits alone, in lower case: "SD 1.5" and "sd1.5" are one name."""
     return "".join(letter for letter in text.lower() if letter.isalnum())
@@ -182,8 +195,9 @@ def _names(line: PublishedLine) -> list[str]:
 
 
 def _texts(file: PublishedFile) -> Iterator[str]:
-    line = _line(file)
-    yield from (file.name, file.edition, *file.files, line.title, *line.aliases, line.maker)
+    line = line_of(file)
+    # No aliases: "realistic vision v5.1" leads to the line, and says nothing of its other files.
+    yield from (file.name, file.edition, *file.files, file.home, line.title, line.maker)
 
 
 def _mentions(texts: Iterator[str], word: str) -> bool:
@@ -196,10 +210,6 @@ def _mentions(texts: Iterator[str], word: str) -> bool:
 def _listed(titles: list[str], shown: int = 3) -> str:
     more = f" and {len(titles) - shown} more" if len(titles) > shown else ""
     return ", ".join(titles[:shown]) + more
-
-
-def _line(file: PublishedFile) -> PublishedLine:
-    return _lines_by_key()[file.line]
 
 
 @cache
