@@ -154,7 +154,7 @@ def _rows(entries: dict[str, Any], rank: int) -> tuple[list[Row], list[str]]:
             for size in shape:
                 sound = sound and type(size) is int and size >= 0
                 bits *= size
-            sound = sound and end - begin == bits >> 3 and not bits & 7
+            sound = sound and begin >= 0 and end - begin == bits >> 3 and not bits & 7
         except (KeyError, TypeError, ValueError):
             raise JsonError(entry_fault(name, entry, rank)) from None
         if not sound or (not bits and entry_fault(name, entry, rank)):

@@ -93,17 +93,17 @@ def _shown(value: object) -> str:
     """A value from the file, short and harmless; never the repr of something nested."""
     if isinstance(value, str):
         return f'"{escape(value, 60)}"'
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
     if isinstance(value, int):
         return str(value) if value.bit_length() <= 128 else f"a number of {value.bit_length()} bits"
     if isinstance(value, float):
         return str(value)
     if isinstance(value, list):
         sizes = cast("list[object]", value)
-        if all(type(size) is int and size.bit_length() <= 64 for size in sizes):
-            return escape(str(sizes))
-    return f"a {type(value).__name__}"
+        flat = all(type(size) is int and size.bit_length() <= 64 for size in sizes)
+        return escape(str(sizes)) if flat else "a list"
+    return "an object"
 
 
 def span_fault(name: str, begin: int, cursor: int) -> str:
