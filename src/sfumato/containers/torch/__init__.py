@@ -1,0 +1,1 @@
+"""The containers that torch.save and its ancestors write, read without running them."""
