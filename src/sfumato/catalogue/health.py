@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sfumato.catalogue.averages import Averages, compare_averages, twins
-from sfumato.catalogue.buffers import PositionIds, position_ids, schedule
-from sfumato.catalogue.measure import Measures, measurable, measure
 from sfumato.containers.tensor import Tensors
 from sfumato.containers.text import escape
 
+if TYPE_CHECKING:  # they import numpy, which a card without numbers does not need
+    from sfumato.catalogue.averages import Averages
+    from sfumato.catalogue.buffers import PositionIds
+    from sfumato.catalogue.measure import Measures
+
 Progress = Callable[[int, int], None]
 """called with bytes done and bytes in all"""
-
-WORKERS = 2
 
 SHOWN = 3
 """tensors named in a sentence"""
@@ -89,22 +89,21 @@ def examine(model: Tensors, *, progress: Progress | None = None) -> Health:
 
     Memory stays at a few pieces whatever the size of the model. Raises what reading raises.
     """
-    pairs = twins(model)
+    from sfumato.catalogue.averages import compare_averages, twins
+    from sfumato.catalogue.buffers import position_ids
+    from sfumato.catalogue.measure import measurable, measure
+    from sfumato.containers.parallel import in_order
+
     total = sum(tensor.nbytes for tensor in model.values())
-    total += sum(model[a].nbytes + model[b].nbytes for a, b in pairs.items())
+    total += sum(model[a].nbytes + model[b].nbytes for a, b in twins(model).items())
     count = _Count(total, progress)
-    read = [name for name, tensor in model.items() if measurable(tensor.dtype)]
+    read = {name: tensor for name, tensor in model.items() if measurable(tensor.dtype)}
     findings: list[Finding] = []
     numbers = small = lost = 0
-    with ThreadPoolExecutor(WORKERS) as pool:
-        try:
-            measured = pool.map(measure, [model[name] for name in read])
-            for name, found in zip(read, measured, strict=True):
-                findings += _odd(name, found)
-                numbers, small, lost = numbers + found.size, small + found.small, lost + found.lost
-                count.add(model[name].nbytes)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # on an error, do not read the rest
+    for (name, tensor), found in zip(read.items(), in_order(measure, read.values()), strict=True):
+        findings += _odd(name, found)
+        numbers, small, lost = numbers + found.size, small + found.small, lost + found.lost
+        count.add(tensor.nbytes)
     positions = tuple(position_ids(model))
     findings += [*_unread(model), *_positions(positions), *_schedule(model)]
     averages = compare_averages(model, tell=count.add)
@@ -120,7 +119,7 @@ class _Count:
 
     total: int
     progress: Progress | None
-    done: int = field(default=0)
+    done: int = 0
 
     def add(self, nbytes: int) -> None:
         self.done += nbytes
@@ -149,6 +148,8 @@ def _odd(name: str, found: Measures) -> Iterator[Finding]:
 
 
 def _unread(model: Tensors) -> Iterator[Finding]:
+    from sfumato.catalogue.measure import measurable
+
     for name, tensor in model.items():
         if tensor.dtype.kind == "float" and not measurable(tensor.dtype):
             yield Finding("unread", name, tensor.size, None, f"{tensor.dtype} numbers")
@@ -164,6 +165,8 @@ def _positions(states: tuple[PositionIds, ...]) -> Iterator[Finding]:
 
 
 def _schedule(model: Tensors) -> Iterator[Finding]:
+    from sfumato.catalogue.buffers import schedule
+
     for found in schedule(model):
         yield Finding(f"schedule-{found.sort}", found.tensor, found.differs, found.worst)
 

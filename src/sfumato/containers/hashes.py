@@ -172,24 +172,20 @@ def hash_tensors(model: Tensors, *, progress: Progress | None = None) -> str:
     `["name", "F16", [320, 4, 3, 3], "<SHA-256 of the bytes, little-endian, C order>"]` and a line
     feed. Metadata, order, padding and container do not count; names, types and every number do.
     """
-    from concurrent.futures import ThreadPoolExecutor
+    from sfumato.containers.parallel import in_order
 
     total = sum(tensor.nbytes for tensor in model.values())
     done = 0
     whole = hashlib.sha256()
     names = sorted(model)
-    with ThreadPoolExecutor(WORKERS) as pool:
-        try:
-            digests = pool.map(_digest, [model[name] for name in names])
-            for name, digest in zip(names, digests, strict=True):
-                tensor = model[name]
-                line = dumps([name, tensor.dtype.name, list(tensor.shape), digest])
-                whole.update(f"{line}\n".encode("ascii"))
-                done += tensor.nbytes
-                if progress is not None:
-                    progress(done, total)
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # on an error, do not read the rest
+    digests = in_order(_digest, (model[name] for name in names))
+    for name, digest in zip(names, digests, strict=True):
+        tensor = model[name]
+        line = dumps([name, tensor.dtype.name, list(tensor.shape), digest])
+        whole.update(f"{line}\n".encode("ascii"))
+        done += tensor.nbytes
+        if progress is not None:
+            progress(done, total)
     return whole.hexdigest()
 
 
