@@ -1,0 +1,1 @@
+"""What names and shapes mean: families, parts, spellings, kinds, the card."""

@@ -37,8 +37,7 @@ def to_json(card: Card) -> dict[str, Json]:
         "hashes": _hashes(card),
         "known": [
             {
-                "name": match.file.name,
-                "edition": match.file.edition,
+                "files": [file.title for file in match.files],
                 "certainty": match.certainty,
                 "by": match.by,
             }

@@ -1,0 +1,1 @@
+"""Mapping in, mapping out: convert, prune, use averages, repair, split, join."""
