@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 from sfumato.catalogue.shapes import Shapes, Tree, conv, flatten, sequence
 from sfumato.catalogue.spelling import translate, unet_pairs
@@ -46,7 +47,7 @@ def control_shapes(control: ControlNet) -> Shapes:
 def _hint(control: ControlNet) -> Tree:
     widths = (control.hint, *HINT, control.unet.widths[0])
     layers: list[Tree | None] = []
-    for inputs, outputs in zip(widths, widths[1:], strict=False):
+    for inputs, outputs in pairwise(widths):
         layers += [conv(inputs, outputs), None]
     return sequence(*layers)
 

@@ -29,9 +29,9 @@ def read_unet(shapes: Shapes) -> UNet | None:
 
 def read_unet_diffusers(shapes: Shapes) -> UNet | None:
     """Sizes of a UNet in the spelling of diffusers."""
-    levels = _count(lambda i: f"down_blocks.{i}.resnets.0.conv1.weight" in shapes)
-    blocks = _count(lambda i: f"down_blocks.0.resnets.{i}.conv1.weight" in shapes)
-    if not levels or not blocks:
+    levels = count(lambda i: f"down_blocks.{i}.resnets.0.conv1.weight" in shapes)
+    blocks = count(lambda i: f"down_blocks.0.resnets.{i}.conv1.weight" in shapes)
+    if not levels or not blocks or levels * blocks > len(shapes):
         return None
     rises = tuple(
         int(f"up_blocks.{level}.attentions.0.norm.weight" in shapes)
@@ -108,7 +108,7 @@ def _levels(look: Look) -> list[list[Block]]:
 
 
 def _depth(look: Look, path: str) -> int:
-    return _count(lambda i: look(f"{path}.transformer_blocks.{i}.attn2.to_q.weight") is not None)
+    return count(lambda i: look(f"{path}.transformer_blocks.{i}.attn2.to_q.weight") is not None)
 
 
 def _middle(look: Look) -> int:
@@ -161,8 +161,10 @@ def _read_vae(shapes: Shapes, down: str, up: str) -> VAE | None:
     if not encoder and not decoder:
         return None
     block, extra = (down, 0) if encoder else (up, 1)
-    levels = _count(lambda i: block.format(i, 0) in shapes)
-    blocks = _count(lambda i: block.format(0, i) in shapes) - extra
+    levels = count(lambda i: block.format(i, 0) in shapes)
+    blocks = count(lambda i: block.format(0, i) in shapes) - extra
+    if levels * blocks > len(shapes):
+        return None
     outs = [axis(shapes.get(block.format(level, 0)), 0, 4) for level in range(levels)]
     if extra and "up_blocks" in up:
         outs.reverse()  # diffusers counts the decoder's levels from the coarsest
@@ -182,7 +184,7 @@ def read_clip(shapes: Shapes) -> Text | None:
         shapes.get("text_model.embeddings.token_embedding.weight"),
         shapes.get("text_model.embeddings.position_embedding.weight"),
         shapes.get(layer.format(0)),
-        _count(lambda i: layer.format(i) in shapes),
+        count(lambda i: layer.format(i) in shapes),
         axis(shapes.get("text_projection.weight"), 0, 2),
     )
 
@@ -194,7 +196,7 @@ def read_openclip(shapes: Shapes) -> Text | None:
         shapes.get("token_embedding.weight"),
         shapes.get("positional_embedding"),
         shapes.get(layer.format(0)),
-        _count(lambda i: layer.format(i) in shapes),
+        count(lambda i: layer.format(i) in shapes),
         axis(shapes.get("text_projection"), 1, 2),
     )
 
@@ -215,7 +217,7 @@ def _read_text(
     )
 
 
-def _count(holds: Callable[[int], bool]) -> int:
+def count(holds: Callable[[int], bool]) -> int:
     """The first number from 0 on for which `holds` is not true."""
     number = 0
     while holds(number):

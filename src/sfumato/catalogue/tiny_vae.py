@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
-from sfumato.catalogue.shapes import Shapes, Tree, conv, flatten, sequence
+from sfumato.catalogue.shapes import Shapes, Tree, conv, flatten, norm, sequence
 
 STAGES = 4
 """resolutions of TAESD: three halvings between picture and latent"""
@@ -19,6 +19,8 @@ class TinyVAE:
     width: int = 64
     encoder: bool = True
     decoder: bool = True
+    pooled: bool = False
+    """True where the three blocks at the latent's size look at the whole picture (TAEF2)"""
 
 
 def _block(width: int) -> Tree:
@@ -26,11 +28,25 @@ def _block(width: int) -> Tree:
     return {"conv": sequence(layer, None, layer, None, layer)}
 
 
+def _pooled(tiny: TinyVAE) -> Tree:
+    block, wide = _block(tiny.width), 4 * tiny.width
+    if not tiny.pooled:
+        return block
+    pool = sequence(
+        conv(tiny.width, wide, 1, bias=False),
+        norm(wide),
+        None,
+        conv(wide, tiny.width, 1, bias=False),
+    )
+    return {**block, "pool": pool}
+
+
 def _encoder(tiny: TinyVAE) -> list[Tree | None]:
     block = _block(tiny.width)
     layers: list[Tree | None] = [conv(3, tiny.width), block]
-    for _ in range(STAGES - 1):
-        layers += [conv(tiny.width, tiny.width, bias=False), block, block, block]
+    for stage in range(1, STAGES):
+        inner = _pooled(tiny) if stage == STAGES - 1 else block
+        layers += [conv(tiny.width, tiny.width, bias=False), inner, inner, inner]
     return [*layers, conv(tiny.width, tiny.latent)]
 
 
@@ -38,8 +54,9 @@ def _decoder(tiny: TinyVAE) -> list[Tree | None]:
     """The layers after the clamp that the original counts as number 0."""
     block = _block(tiny.width)
     layers: list[Tree | None] = [conv(tiny.latent, tiny.width), None]
-    for _ in range(STAGES - 1):
-        layers += [block, block, block, None, conv(tiny.width, tiny.width, bias=False)]
+    for stage in range(1, STAGES):
+        inner = _pooled(tiny) if stage == 1 else block
+        layers += [inner, inner, inner, None, conv(tiny.width, tiny.width, bias=False)]
     return [*layers, block, conv(tiny.width, 3)]
 
 

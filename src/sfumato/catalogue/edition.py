@@ -1,0 +1,57 @@
+"""How much of its training a checkpoint still carries, and what cannot be known about that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sfumato.catalogue.verdict import Part
+from sfumato.containers.model_file import Leaf
+
+SINGLE_NOTE = (
+    "whether these weights are the averaged (EMA) or the trained ones cannot be told: "
+    "both editions have the same keys"
+)
+
+DENOISERS = ("unet", "dit")
+
+
+def edition(parts: Sequence[Part], extras: Mapping[str, Leaf]) -> tuple[str, str]:
+    """The edition in a few words, and a note on what remains unknown about it.
+
+    Empty where the word means nothing: the file has no UNet, live or averaged.
+    """
+    roles = {part.role for part in parts}
+    live, averaged = not roles.isdisjoint(DENOISERS), _averages(parts)
+    if not live and not averaged:
+        return "", ""
+    width = _precision(parts)
+    if "optimizer" in roles:
+        both = "live + EMA" if averaged and live else "EMA" if averaged else "live"
+        return f"full training state ({both} weights, optimizer), {width}", ""
+    if live and averaged:
+        return f"live + EMA, {width}", "the trained and the averaged weights are both inside"
+    if averaged:
+        note = "only averaged weights, under names that painting programs do not read"
+        return f"EMA only, {width}", note
+    return f"single set, {width}", SINGLE_NOTE
+
+
+def _averages(parts: Sequence[Part]) -> bool:
+    """True where averages of a network are inside, not just the counters beside them."""
+    return any(part.role == "ema" and part.tensors > 2 for part in parts)
+
+
+def _precision(parts: Sequence[Part]) -> str:
+    """The dtype of the denoiser's weights: "fp16", "fp32", "mixed fp16 and fp32" …"""
+    counts: dict[str, int] = {}
+    for part in parts:
+        if part.role in (*DENOISERS, "ema"):
+            for name, number in part.dtypes.items():
+                counts[name] = counts.get(name, 0) + number
+    floats = sorted(name for name in counts if name not in ("I32", "I64"))
+    words = [WORDS.get(name, name) for name in floats]
+    return words[0] if len(words) == 1 else f"mixed {' and '.join(words)}"
+
+
+WORDS: dict[str, str] = {"F16": "fp16", "F32": "fp32", "BF16": "bf16", "F64": "fp64"}
+"""dtypes as people say them"""

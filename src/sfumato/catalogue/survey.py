@@ -1,0 +1,135 @@
+"""Which networks stand where in a file: every name sorted to the network it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from sfumato.catalogue.component import Match, settle
+from sfumato.catalogue.layouts import LAYOUTS, AnyLayout
+from sfumato.catalogue.regions import LOOSE, PREFIXES, REGIONS, TEXT_ROLES, Region
+from sfumato.catalogue.shapes import Shape, Shapes
+
+STRAY = 20
+"""names that belong nowhere before other prefixes are searched for"""
+
+
+@dataclass(frozen=True, slots=True)
+class Loose:
+    """A network recognised by one key, with everything that stands under its prefix."""
+
+    prefix: str
+    region: Region
+    family: str
+
+
+@dataclass(slots=True)
+class Survey:
+    """What was found in a file."""
+
+    shapes: Shapes
+    matches: list[Match] = field(default_factory=list[Match])
+    loose: list[Loose] = field(default_factory=list[Loose])
+    owners: dict[str, Match | Loose] = field(default_factory=dict[str, Match | Loose])
+    """name → the network it belongs to"""
+    regions: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
+    """prefix → names under it and under no longer one"""
+
+
+def survey(shapes: Shapes) -> Survey:
+    """Find every network in a file, at the usual prefixes and, failing that, at any other."""
+    found = Survey(shapes)
+    _look(found, list(_sites(shapes, PREFIXES)), shapes)
+    if sum(_is_stray(found, name) for name in shapes) > STRAY:
+        _look(found, _search(found), shapes)
+    return found
+
+
+Site = tuple[str, AnyLayout]
+"""a prefix, and the layout whose anchor stands there"""
+
+
+def _sites(shapes: Shapes, prefixes: Iterable[str]) -> Iterator[Site]:
+    for prefix in prefixes:
+        for layout in LAYOUTS:
+            if any(prefix + anchor in shapes for anchor in layout.anchors) and not any(
+                prefix + veto in shapes for veto in layout.vetoes
+            ):
+                yield prefix, layout
+
+
+def _look(found: Survey, sites: list[Site], shapes: Shapes) -> None:
+    """Compare what stands at `sites` with their layouts and note who owns which name."""
+    _look_loose(found, shapes)
+    fixed = (region.prefix for region in REGIONS)
+    found.regions = group(
+        shapes, {p for p, _ in sites} | {x.prefix for x in found.loose} | {*fixed}
+    )
+    for prefix, layout in sites:
+        names = found.regions[prefix]
+        inner = {n[len(prefix) :]: shapes[n] for n in names if n not in found.owners}
+        match = layout.measure(inner, prefix) if inner else None
+        if match is not None:
+            match = settle(_with_role(match), found.shapes)
+            found.matches.append(match)
+            found.owners.update(dict.fromkeys([prefix + name for name in match.found], match))
+    for loose in found.loose:
+        for name in found.regions[loose.prefix]:
+            found.owners.setdefault(name, loose)
+
+
+def _look_loose(found: Survey, shapes: Shapes) -> None:
+    for anchor, region, family in LOOSE:
+        for prefix in PREFIXES:
+            if prefix + anchor in shapes:
+                found.loose.append(Loose(prefix, region, family))
+
+
+def _with_role(match: Match) -> Match:
+    """A prefix such as `text_encoder_2.` says more about the role than the sizes do."""
+    if not match.role.startswith("text_encoder"):
+        return match
+    for prefix, role in TEXT_ROLES:
+        if match.prefix.endswith(prefix):
+            return replace(match, role=role)
+    return match
+
+
+def group(names: Iterable[str], prefixes: Iterable[str]) -> dict[str, list[str]]:
+    """Every name under the longest of `prefixes` it begins with; `""` takes the rest."""
+    groups: dict[str, list[str]] = {prefix: [] for prefix in {*prefixes, ""}}
+    heads: dict[str, list[str]] = {}
+    for prefix in sorted(groups, key=len, reverse=True):
+        if prefix:
+            heads.setdefault(prefix.partition(".")[0], []).append(prefix)
+    for name in names:
+        for prefix in heads.get(name.partition(".")[0], ()):
+            if name.startswith(prefix):
+                groups[prefix].append(name)
+                break
+        else:
+            groups[""].append(name)
+    return groups
+
+
+_FIXED = tuple(region.prefix for region in REGIONS)
+
+
+def _is_stray(found: Survey, name: str) -> bool:
+    return name not in found.owners and not name.startswith(_FIXED)
+
+
+def _search(found: Survey) -> list[Site]:
+    """Layouts at prefixes that are not among the usual ones."""
+    anchors = {anchor: layout for layout in LAYOUTS for anchor in layout.anchors}
+    endings = tuple(anchors)
+    prefixes: dict[str, None] = {}
+    for name in found.shapes:
+        if name.endswith(endings) and _is_stray(found, name):
+            for anchor in endings:
+                if name.endswith("." + anchor):
+                    prefixes[name[: -len(anchor)]] = None
+    done = {(match.prefix, match.layout) for match in found.matches}
+    stray: dict[str, Shape] = {n: s for n, s in found.shapes.items() if _is_stray(found, n)}
+    sites = _sites(stray, list(prefixes)[:64])
+    return [(p, layout) for p, layout in sites if (p, layout.name) not in done]
