@@ -10,11 +10,12 @@ import pytest
 
 from sfumato.containers.limits import Limits
 from sfumato.containers.model_file import ModelFile
+from sfumato.containers.open import open_model
 from sfumato.containers.safetensors import parse_header, read_safetensors
 from sfumato.containers.save import save
 from sfumato.containers.source import Source
 from sfumato.containers.strict_json import JsonError
-from sfumato.errors import Damaged, Unreadable
+from sfumato.errors import BadFile, Damaged, Unreadable
 from toys import contents, random_tensors, safetensors_bytes, write
 
 
@@ -326,8 +327,8 @@ def test_a_header_nested_a_million_deep_is_refused(tmp_path: Path, bomb: bytes) 
 @pytest.mark.row(66)
 @pytest.mark.parametrize("unit", [b"[],", b"{},", b"0,"])
 def test_a_header_of_millions_of_values_is_refused(tmp_path: Path, unit: bytes) -> None:
-    bomb = b'{"a":[' + unit * (30_000_000 // len(unit)) + b"0]}"
-    refused(tmp_path, safetensors_bytes(bomb), "more than 4000000 values")
+    bomb = b'{"a":[' + unit * (9_000_000 // len(unit)) + b"0]}"
+    refused(tmp_path, safetensors_bytes(bomb), "more than 2000000 values")
 
 
 @pytest.mark.row(72)
@@ -377,3 +378,17 @@ def test_a_closed_model_says_so(tmp_path: Path) -> None:
         tensor = model["a"]
     with pytest.raises(Unreadable, match="was closed"):
         tensor.read()
+
+
+@pytest.mark.row(6)
+@pytest.mark.parametrize("text", [b'{"a": 1, "b": [2, 3]}', b"[1, 2, 3, 4]", b'{"weight_map": {}}'])
+def test_json_with_the_name_of_a_safetensors_file_is_refused(tmp_path: Path, text: bytes) -> None:
+    refused(tmp_path, text, "no safetensors file has")
+    with pytest.raises(BadFile):
+        open_model(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.row(2)
+@pytest.mark.parametrize("length", range(8))
+def test_a_file_of_less_than_eight_bytes_is_refused(tmp_path: Path, length: int) -> None:
+    refused(tmp_path, b"abcdefg"[:length], f"has {length} bytes, too few")

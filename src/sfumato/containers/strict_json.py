@@ -7,7 +7,7 @@ from typing import NoReturn
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
-SEPARATORS = 4_000_000
+SEPARATORS = 2_000_000
 """commas and brackets a text may have; each costs up to 64 bytes of memory as a Python value"""
 
 
