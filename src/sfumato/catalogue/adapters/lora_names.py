@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from sfumato.catalogue.adapters.prefixes import locate
+from sfumato.catalogue.families import TITLES
 from sfumato.catalogue.spelling import Module, unet_modules
 from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L
 from sfumato.catalogue.text_spelling import clip_modules, openclip_modules
@@ -40,8 +41,12 @@ class Family:
     """The networks that adapters of one family change."""
 
     name: str
-    title: str
     networks: tuple[Network, ...]
+
+    @property
+    def title(self) -> str:
+        """As a person says it."""
+        return TITLES[self.name]
 
 
 UNET = "model.diffusion_model."
@@ -49,7 +54,6 @@ UNET = "model.diffusion_model."
 FAMILIES: tuple[Family, ...] = (
     Family(
         "sd1",
-        "SD 1.x",
         (
             Network("unet", UNET, lambda: unet_modules(SD1)),
             Network("text_encoder", "cond_stage_model.transformer.", lambda: clip_modules(CLIP_L)),
@@ -57,7 +61,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "sd2",
-        "SD 2.x",
         (
             Network("unet", UNET, lambda: unet_modules(SD2)),
             # SD2 reads the last but one layer, so transformers keeps 23 of OpenCLIP's 24.
@@ -71,7 +74,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "sdxl",
-        "SDXL",
         (
             Network("unet", UNET, lambda: unet_modules(SDXL)),
             Network(
@@ -88,7 +90,6 @@ FAMILIES: tuple[Family, ...] = (
     ),
     Family(
         "sdxl-refiner",
-        "SDXL refiner",
         (
             Network("unet", UNET, lambda: unet_modules(REFINER)),
             Network(
