@@ -48,7 +48,7 @@ def _half(part: Bytes) -> Floats:
 
 def _nibbles(part: Bytes) -> Bytes:
     """Low halves of all bytes, then their high halves: (blocks, 2 * bytes)."""
-    return np.concatenate((part & 15, part >> 4), axis=1)
+    return np.concatenate((part & np.uint8(15), part >> np.uint8(4)), axis=1, dtype=np.uint8)
 
 
 def _bits(part: Bytes) -> Bytes:

@@ -30,7 +30,6 @@ from sfumato.containers.tensorflow.messages import (
 from sfumato.containers.tensorflow.table import Table
 from sfumato.containers.tensorflow.wire import WireError, fields, packed
 from sfumato.containers.text import escape
-from sfumato.errors import Damaged
 
 CONTENT = 4
 """field of a TensorProto that holds raw bytes"""
@@ -82,12 +81,15 @@ def read_tensorflow_v1(source: Source, limits: Limits = DEFAULT) -> ModelFile:
 
 
 def is_version_1(source: Source) -> bool:
-    """True for a table whose first value is the list of a V1 checkpoint."""
+    """True for a table whose first value is the list of a V1 checkpoint.
+
+    Raises Damaged where the table cannot be read at all.
+    """
+    table = Table(source)
     try:
-        header = Table(source).get(b"")
-        return header is not None and isinstance(dict(fields(header)).get(1), bytes)
-    except (WireError, Damaged):
-        return False
+        return isinstance(dict(fields(table.get(b"") or b"")).get(1), bytes)
+    except WireError as error:
+        raise table.damaged(f"its first value: {error}") from error
 
 
 def _listed(table: Table, limits: Limits) -> Iterator[Listed]:
