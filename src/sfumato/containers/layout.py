@@ -10,7 +10,7 @@ from typing import BinaryIO, Protocol
 from zlib import crc32
 
 from sfumato.containers.model_file import Tree
-from sfumato.containers.tensor import Buffer, Tensor, Tensors
+from sfumato.containers.tensor import CHUNK, Buffer, Tensor, Tensors
 from sfumato.errors import Unverified
 
 Progress = Callable[[int], None]
@@ -70,20 +70,41 @@ def stream(name: str, tensor: Tensor, sink: BinaryIO, progress: Progress = silen
 
 
 def ahead(items: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    """The same tensors, each next piece fetched by a second thread while the last is used.
+    """The same tensors, the next pieces fetched by a second thread while the last are used.
 
     The tensors must be streamed whole, once, and in this order; names are unique.
     """
     ordered = list(items)
-    flow = ((name, piece) for name, tensor in ordered for piece in tensor.chunks())
+    flow = _fetched(_batches(ordered))
+    held = next(flow, None)
+
+    def pieces(name: str) -> Iterator[Buffer]:
+        nonlocal held
+        while held is not None and held[0] == name:
+            piece = held[1]
+            held = next(flow, None)
+            yield piece
+
+    for name, tensor in ordered:
+        yield name, replace(tensor, pieces=partial(pieces, name))
+
+
+def _batches(items: Iterable[tuple[str, Tensor]]) -> Iterator[list[tuple[str, Buffer]]]:
+    """Small pieces together: waking a thread for each would take longer than reading it."""
+    batch, size = list[tuple[str, Buffer]](), 0
+    for name, tensor in items:
+        for piece in tensor.chunks():
+            batch.append((name, piece))
+            size += memoryview(piece).nbytes
+            if size >= CHUNK // 2:
+                yield batch
+                batch, size = [], 0
+    yield batch
+
+
+def _fetched(batches: Iterator[list[tuple[str, Buffer]]]) -> Iterator[tuple[str, Buffer]]:
     with ThreadPoolExecutor(1) as reader:
-        following = reader.submit(next, flow, None)
-
-        def pieces(name: str) -> Iterator[Buffer]:
-            nonlocal following
-            while (found := following.result()) is not None and found[0] == name:
-                following = reader.submit(next, flow, None)
-                yield found[1]
-
-        for name, tensor in ordered:
-            yield name, replace(tensor, pieces=partial(pieces, name))
+        following = reader.submit(next, batches, None)
+        while (batch := following.result()) is not None:
+            following = reader.submit(next, batches, None)
+            yield from batch
