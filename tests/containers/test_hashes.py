@@ -177,3 +177,32 @@ def test_an_embedding_that_is_not_finite_has_no_checksum(bad: float) -> None:
 
 def test_named_hashes_leave_out_what_is_not_known() -> None:
     assert Hashes(sha256="ab" * 32).named() == {"SHA-256": "ab" * 32, "AutoV2": "ab" * 5}
+
+
+def test_the_tensor_hash_survives_a_change_of_container(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    from sfumato.containers.safetensors import read_safetensors
+    from sfumato.containers.torch.legacy import read_torch_legacy
+    from sfumato.containers.torch.zip_file import read_torch_zip
+
+    readers = (
+        ("zip.ckpt", read_torch_zip),
+        ("legacy.pt", read_torch_legacy),
+        ("new.safetensors", read_safetensors),
+    )
+    state = {
+        "b.weight": torch.arange(12, dtype=torch.float32).reshape(3, 4),
+        "a.position_ids": torch.arange(7),
+        "a.half": torch.ones(2, 3, dtype=torch.float16),
+        "a.brain": torch.ones(5, dtype=torch.bfloat16),
+    }
+    torch.save({"state_dict": state, "global_step": 7}, tmp_path / "zip.ckpt")
+    torch.save(state, tmp_path / "legacy.pt", _use_new_zipfile_serialization=False)
+    save_file(state, tmp_path / "new.safetensors", {"title": "x"})
+    found: set[str] = set()
+    for name, read in readers:
+        with read(Source(tmp_path / name)) as model:
+            found.add(hash_tensors(model))
+    assert len(found) == 1
