@@ -4,8 +4,8 @@ from __future__ import annotations
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\x1b"}
 
-# Cc controls, Cf formatting (bidi overrides, zero-width, byte order mark, tags), Cs surrogates, Co
-# private use, Cn unassigned, Zl and Zp line ends: everything str.isprintable() denies but the space.
+# str.isprintable() denies controls (Cc), formatting (Cf: bidi overrides, zero-width, tags), surrogates
+# (Cs), private use (Co), what is unassigned (Cn) and all separators but the plain space (Zl, Zp, Zs).
 
 
 def _visible(character: str) -> str:

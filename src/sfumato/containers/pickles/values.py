@@ -103,7 +103,7 @@ class Parameters(dict[Key, "Value"]):
     """A torch ParameterDict: an ordinary dictionary that BUILD fills."""
 
 
-Value = Union[  # noqa: UP007  (a forward reference in a string cannot be an operand of |)
+Value = Union[
     Key,
     complex,
     bytearray,

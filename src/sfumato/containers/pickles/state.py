@@ -1,0 +1,166 @@
+"""What the pickle machine holds while it walks one stream: stack, memo, bounds and evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import NoReturn
+
+from sfumato.containers.journal import Event, Journal, Kind, Risk
+from sfumato.containers.limits import Limits
+from sfumato.containers.pickles.risks import Kin, kin
+from sfumato.containers.pickles.show import show_arguments
+from sfumato.containers.pickles.values import Global, Value
+from sfumato.containers.text import escape
+from sfumato.errors import Damaged
+
+DETAILED_EVENTS = 10_000
+"""events of one stream after which only names that were not seen before are kept"""
+
+MOST_EVENTS = 200_000
+"""events of one stream after which it is given up as damaged"""
+
+ROOM = 64 << 20
+"""bytes that emulated calls may copy, and three times the size of the stream beside"""
+
+Hook = Callable[[Value], Value]
+Opener = Callable[[bytes, str], Value]
+
+
+class EndsEarly(Damaged):
+    """The stream asks for bytes after the end of what was given: more of the file may help."""
+
+
+class Stopped(Exception):  # noqa: N818  (not an error: the ordinary way out of the loop)
+    """STOP was reached; holds the offset after it."""
+
+    def __init__(self, end: int) -> None:
+        self.end = end
+        super().__init__()
+
+
+@dataclass(slots=True, eq=False)
+class Machine:
+    """The state of one run."""
+
+    data: bytes
+    path: str | PathLike[str]
+    where: str
+    journal: Journal
+    limits: Limits
+    start: int
+    size: int
+    """offset after the last byte that may be read"""
+    end: int
+    """offset after the last byte of the frame; `size` outside frames"""
+    persistent: Hook | None = None
+    nested: Opener | None = None
+    framed: bool = False
+    protocol: int = 0
+    stack: list[Value] = field(default_factory=list[Value])
+    """what lies above the topmost mark"""
+    marks: list[list[Value]] = field(default_factory=list[list[Value]])
+    """what lies below each mark"""
+    below: int = 0
+    """values in `marks`"""
+    memo: dict[int, Value] = field(default_factory=dict[int, Value])
+    made: int = 0
+    """containers made so far"""
+    room: int = 0
+    """bytes that emulated calls may still copy"""
+    globals: dict[tuple[str, str], Global] = field(default_factory=dict[tuple[str, str], Global])
+    kins: dict[Global, Kin] = field(default_factory=dict[Global, Kin])
+    suspects: list[tuple[int, bytes | str]] = field(default_factory=list[tuple[int, bytes | str]])
+    """literals that look like pickles, with the offset of their opcode"""
+    postponed: str = ""
+    """the first thing wrong that did not keep the walk from going on"""
+    unread: str = ""
+    """the first thing that is sound and not read"""
+    logged: int = 0
+    names: set[tuple[Kind, str, Risk]] = field(default_factory=set[tuple[Kind, str, Risk]])
+
+    def fault(self, at: int, reason: str) -> Damaged:
+        """The error that ends the walk: `reason` happened in the opcode at offset `at`."""
+        message = f"{escape(self.where)}: {reason} (offset {at})"
+        return Damaged(self.path, message, journal=self.journal)
+
+    def postpone(self, at: int, reason: str) -> None:
+        """Note an error that other programs would not stop at, so that all of it is seen."""
+        if not self.postponed:
+            self.postponed = f"{escape(self.where)}: {reason} (offset {at})"
+
+    def leave_unread(self, at: int, reason: str) -> None:
+        """Note something that is known and not read."""
+        if not self.unread:
+            self.unread = f"{escape(self.where)}: {reason} (offset {at})"
+
+    def kin(self, token: Global) -> Kin:
+        """What is known of a name."""
+        known = self.kins.get(token)
+        if known is None:
+            known = self.kins[token] = kin(token)
+        return known
+
+    def log(
+        self, at: int, kind: Kind, name: str, risk: Risk, arguments: tuple[Value, ...] = ()
+    ) -> None:
+        """Add an event to the journal; repetitions are dropped once there are very many."""
+        self.logged += 1
+        shown = escape(name)
+        text = ""
+        if self.logged > DETAILED_EVENTS:
+            if (kind, shown, risk) in self.names:
+                return
+            if len(self.names) > MOST_EVENTS:
+                raise self.fault(at, f"names more than {MOST_EVENTS} different things")
+            self.names.add((kind, shown, risk))
+        elif risk != "allowed":
+            text = show_arguments(arguments)
+        self.journal.add(Event(kind, shown, risk, at, self.where, text))
+
+    def spend(self, at: int, size: int) -> None:
+        """Pay for `size` bytes that a call copied."""
+        self.room -= size
+        if self.room < 0:
+            raise self.fault(at, "copies its values again and again until the memory is full")
+
+    def pop_mark(self) -> list[Value]:
+        """Everything above the topmost mark, which goes; IndexError where there is none."""
+        items = self.stack
+        self.stack = self.marks.pop()
+        self.below -= len(self.stack)
+        return items
+
+    def check(self, at: int, opcodes: int) -> None:
+        """Hold the limits; called every few thousand opcodes."""
+        limits = self.limits
+        counts = (
+            (opcodes, limits.pickle_opcodes, "opcodes"),
+            (self.below + len(self.marks) + len(self.stack), limits.pickle_stack, "stacked values"),
+            (len(self.memo), limits.pickle_memo, "memo entries"),
+            (self.made, limits.nodes, "containers"),
+        )
+        for count, limit, title in counts:
+            if count > limit:
+                raise self.fault(at, f"has more than {limit} {title}")
+
+    def boundary(self, at: int, position: int, name: str) -> None:
+        """Leave a frame that ends here; raise where an opcode needs more than there is."""
+        if self.framed:
+            if position > self.end:
+                raise self.fault(at, f"{name} crosses the end of its frame at {self.end}")
+            self.framed = False
+            self.end = self.size
+        if position >= self.size:
+            self.run_out(at, position, name)
+
+    def run_out(self, at: int, position: int, name: str) -> NoReturn:
+        """The stream ends where an opcode or an operand should follow."""
+        if self.size < len(self.data):
+            raise self.fault(at, f"is longer than {self.limits.pickle_bytes} bytes")
+        if position == self.size:
+            reason = f"ends without STOP after {self.size - self.start} bytes"
+        else:
+            reason = f"{name} at offset {at} needs {position - self.size} bytes more than there are"
+        raise EndsEarly(self.path, f"{escape(self.where)}: {reason}", journal=self.journal)
