@@ -248,3 +248,7 @@ def test_every_sort_that_is_found_has_a_sentence() -> None:
     (finding,) = examine(model).findings
     assert finding.sort in names
     assert 0 < (finding.worst or 0) < 1e-3
+
+
+def test_a_file_without_numbers_is_not_praised() -> None:
+    assert list(examine({}).sentences()) == ["There are no numbers to examine."]

@@ -80,7 +80,9 @@ class Health:
                 yield sort.say(found)
         if self.averages is not None:
             yield _averages(self.averages)
-        if self.sound:
+        if not self.numbers:
+            yield "There are no numbers to examine."
+        elif self.sound:
             yield f"All {self.numbers:,} numbers were read: none is NaN or infinite."
 
 
