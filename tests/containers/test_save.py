@@ -14,6 +14,7 @@ from sfumato.containers import save as saving
 from sfumato.containers.dtype import F32, U8
 from sfumato.containers.layout import ahead, stream
 from sfumato.containers.model_file import GGUF, PICKLE, SAFETENSORS, TORCH_ZIP
+from sfumato.containers.open import open_model
 from sfumato.containers.safetensors import read_safetensors
 from sfumato.containers.save import save, writer_for
 from sfumato.containers.source import Source
@@ -165,6 +166,7 @@ def test_an_error_while_reading_ahead_reaches_the_writer(tmp_path: Path) -> None
 
 MEMORY = """
 import resource, sys
+from sfumato.containers.open import open_model
 from sfumato.containers.safetensors import read_safetensors
 from sfumato.containers.save import save
 from sfumato.containers.source import Source
@@ -192,3 +194,14 @@ def test_saving_a_large_file_needs_little_memory(tmp_path: Path) -> None:
 def zeros() -> Iterator[bytes]:
     for _ in range(100):
         yield bytes(1 << 20)
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".gguf", ".safetensors"])
+def test_every_format_of_named_tensors_is_proved_by_reading_it_back(
+    tmp_path: Path, suffix: str
+) -> None:
+    tensors = random_tensors({"a.weight": (4, 3), "a.bias": (4,), "b": (1, 2, 3)})
+    assert save(tmp_path / f"a{suffix}", tensors).verified
+    with open_model(tmp_path / f"a{suffix}") as model:
+        assert contents(model) == contents({name: tensors[name] for name in model})
+        assert set(model) == set(tensors)
