@@ -8,7 +8,10 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sfumato.catalogue.families import layout
+from sfumato.catalogue.spelling import unet_modules
+from sfumato.catalogue.text import CLIP_L, clip_shapes
+from sfumato.catalogue.unet import SD1, unet_shapes
+from sfumato.catalogue.vae import VAE, vae_shapes
 from sfumato.containers.dtype import F16, F32, I64, DType
 from sfumato.containers.save import save
 from sfumato.containers.tensor import CHUNK, Tensor
@@ -39,9 +42,19 @@ def _finite() -> bytes:
 FINITE = _finite()
 
 
+def layout() -> dict[str, tuple[int, ...]]:
+    """Every key and shape of an SD1 checkpoint."""
+    parts = (
+        ("model.diffusion_model.", unet_shapes(SD1)),
+        ("first_stage_model.", vae_shapes(VAE())),
+        ("cond_stage_model.transformer.", clip_shapes(CLIP_L)),
+    )
+    return {prefix + name: shape for prefix, shapes in parts for name, shape in shapes.items()}
+
+
 def sd1(*, ema: bool) -> dict[str, Tensor]:
     """All tensors of an SD1 checkpoint in fp32, with the averaged UNet beside it or without."""
-    shapes = layout("sd1")
+    shapes = layout()
     tensors = {
         name: _position_ids() if name.endswith("position_ids") else numbers(shape)
         for name, shape in shapes.items()
@@ -81,16 +94,15 @@ def sparse_safetensors(path: Path, shapes: Shapes, dtype: DType = F16) -> None:
 
 
 def sd1_lora_shapes(rank: int = 16) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a LoRA over all attention and feed-forward layers of SD1's UNet."""
+    """Names and shapes of a LoRA over the attention and feed-forward layers of SD1's UNet."""
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, shape in layout("sd1").items():
-        if not name.endswith(".weight") or len(shape) != 2 or ".transformer_blocks." not in name:
+    for module in unet_modules(SD1):
+        if ".transformer_blocks." not in module.ldm or len(module.shape) != 2:
             continue
-        place = name.removeprefix("model.diffusion_model.").removesuffix(".weight")
-        module = "lora_unet_" + place.replace(".", "_")
-        shapes[f"{module}.lora_down.weight"] = (rank, shape[1])
-        shapes[f"{module}.lora_up.weight"] = (shape[0], rank)
-        shapes[f"{module}.alpha"] = ()
+        name = "lora_unet_" + module.diffusers.replace(".", "_")
+        shapes[f"{name}.lora_down.weight"] = (rank, module.shape[1])
+        shapes[f"{name}.lora_up.weight"] = (module.shape[0], rank)
+        shapes[f"{name}.alpha"] = ()
     return shapes
 
 
@@ -98,7 +110,6 @@ def sparse_torch_zip(path: Path, shapes: Shapes) -> None:
     """A torch zip whose data members are holes: opened by torch, by us, by Python's zipfile."""
     import torch
 
-    with torch.device("meta"):
-        tensors = {name: torch.empty(shape, dtype=torch.float16) for name, shape in shapes.items()}
+    tensors = {name: torch.empty(shape, dtype=torch.float16) for name, shape in shapes.items()}
     with torch.serialization.skip_data():
         torch.save({"state_dict": tensors, "global_step": 1}, path)

@@ -13,13 +13,12 @@ from pathlib import Path
 
 from measure import Run, alternate, median_peak, median_ratio, median_seconds
 from models import (
+    layout,
     sd1_lora_shapes,
     sparse_safetensors,
     sparse_torch_zip,
     write_checkpoint,
 )
-
-from sfumato.catalogue.families import layout
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"
@@ -79,7 +78,7 @@ def _many(
     if folder.exists():
         return
     folder.mkdir(parents=True)
-    kinds = (layout("sd1"), sd1_lora_shapes())
+    kinds = (layout(), sd1_lora_shapes())
     for number in range(count):
         write(folder / f"{number:04}{suffix}", dict(kinds[number % 2]))
 

@@ -3,8 +3,8 @@
     python scripts/demo.py [FILE]
 
 Without FILE, the demo makes its own files in demo/: a small checkpoint in SD1's layout as a trainer
-leaves it (trained and averaged weights, optimizer state, fp32, a pickle), an embedding, and a file that
-would run a command when opened by other programs. With FILE, it looks at yours and changes nothing.
+leaves it (trained and averaged weights, optimizer state, fp32, a pickle), an embedding, and a file
+that would run a command when opened by other programs. With FILE, it looks at yours.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.catalogue.families import sd1_layout
+from sfumato.catalogue.text import Text, clip_shapes
+from sfumato.catalogue.unet import sizes, unet_shapes
+from sfumato.catalogue.vae import VAE, vae_shapes
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.dtype import F32
 from sfumato.containers.model_file import Tree
@@ -16,6 +18,16 @@ from sfumato.containers.tensor import Tensor
 
 SEED = 1503
 """the year in which the technique this package is named after was put to its best-known use"""
+
+
+TEXT = "cond_stage_model.transformer."
+
+PARTS = (
+    ("model.diffusion_model.", unet_shapes(sizes((32, 64, 128, 128), (1, 1, 1, 0), 1, 96))),
+    ("first_stage_model.", vae_shapes(VAE(width=32, blocks=1))),
+    (TEXT, clip_shapes(Text(width=96, layers=2, inner=384, vocabulary=1000))),
+)
+"""SD1's layout, a tenth of its widths"""
 
 
 def numbers(shape: tuple[int, ...], generator: np.random.Generator, scale: float = 0.02) -> Tensor:
@@ -27,10 +39,9 @@ def lighthouse(path: Path) -> None:
     """A Lightning checkpoint in SD1's layout with small widths: live, EMA and optimizer state."""
     generator = np.random.default_rng(SEED)
     state: dict[str, Tensor] = {}
-    for name, shape in sd1_layout(channels=32, context=64, vae=32, text_layers=2).items():
-        ids = np.arange(77, dtype=np.int64)[None]
-        is_ids = name.endswith("position_ids")
-        state[name] = tensor_from(ids) if is_ids else numbers(shape, generator)
+    for prefix, shapes in PARTS:
+        state |= {prefix + name: numbers(shape, generator) for name, shape in shapes.items()}
+    state[f"{TEXT}text_model.embeddings.position_ids"] = tensor_from(np.arange(77)[None])
     live = [name for name in state if name.startswith("model.diffusion_model.")]
     for name in live:
         flat = "model_ema." + name.removeprefix("model.").replace(".", "")

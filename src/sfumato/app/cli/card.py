@@ -63,8 +63,10 @@ def _rows(card: Card, *, full: bool) -> Iterator[Row]:
 
 
 def _safety(card: Card) -> Text:
+    pickled = card.container is not None and card.container.executes
+    clean = "every import of its pickle is known" if pickled else "it can hold no code"
     words = {
-        "clean": "clean: read completely, nothing in it is executed",
+        "clean": f"clean: {clean}",
         "dangerous": "DANGEROUS: opened elsewhere it would run code; it was not opened further",
         "damaged": "damaged",
         "unsupported": "not supported",
@@ -94,7 +96,7 @@ def _event(event: Event) -> Text:
 
 
 def _identity(verdict: Verdict, *, full: bool) -> Iterator[Row]:
-    sure = "" if verdict.confidence == "certain" else f"  ({verdict.confidence})"
+    sure = f"  ({verdict.confidence})" if verdict.confidence in ("likely", "guess") else ""
     yield "what", Text.assemble((escape(verdict.title or verdict.kind), "bold"), sure)
     if verdict.edition:
         yield "edition", verdict.edition
