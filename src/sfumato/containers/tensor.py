@@ -62,7 +62,7 @@ class Tensor:
         return count
 
     def chunks(self) -> Iterator[Buffer]:
-        """The bytes of `read` in consecutive buffers, so that a large tensor is never held whole."""
+        """The bytes of `read` in consecutive buffers: a large tensor is never held whole."""
         if self.pieces is not None:
             yield from self.pieces()
         elif self.nbytes:
