@@ -4,8 +4,8 @@ from __future__ import annotations
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\x1b"}
 
-# str.isprintable() denies controls (Cc), formatting (Cf: bidi overrides, zero-width, tags), surrogates
-# (Cs), private use (Co), what is unassigned (Cn) and all separators but the plain space (Zl, Zp, Zs).
+# str.isprintable() denies controls (Cc), formatting (Cf: bidi overrides, zero-width, tags),
+# surrogates (Cs), private use (Co), unassigned (Cn) and separators but the plain space (Z*).
 
 
 def _visible(character: str) -> str:

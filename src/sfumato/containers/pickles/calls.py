@@ -36,7 +36,7 @@ def invoke(m: Machine, callee: Value, arguments: Value, at: int) -> Value:
     if not isinstance(callee, Global):
         raise m.fault(at, f"calls a {type(callee).__name__}")
     if not isinstance(arguments, tuple):
-        _refuse(m, callee, (arguments,), at)
+        m.log(at, "call", callee.dotted, m.kin(callee).risk, (arguments,))
         raise m.fault(at, f"calls with a {type(arguments).__name__} in place of arguments")
     known = m.kin(callee)
     emulation = known.emulation
@@ -66,10 +66,10 @@ def _emulate(
         return Record(callee, arguments)
     m.log(at, "call", callee.dotted, "allowed")
     kind = type(value)
-    if kind is bytes or kind is bytearray:
-        copied = cast("bytes", value)
-        m.spend(at, len(copied))
-        embedded.consider(m.suspects, at, copied)
+    if isinstance(value, bytes | bytearray):
+        m.spend(at, len(value))
+        if emulation.name == "encode":
+            embedded.consider(m.suspects, at, value)
     elif kind in SIZED:
         m.spend(at, SLOT * len(cast("list[Value]", value)))
     elif isinstance(value, NumpyArray):

@@ -1,4 +1,4 @@
-"""The names that are emulated: what pickles of weights honestly import, and what is done instead."""
+"""The names that are emulated: what honest pickles of weights import, and what is done instead."""
 
 from __future__ import annotations
 

@@ -163,19 +163,22 @@ def _transpose(array: NumpyArray, axes: Value) -> None:
 
 def make_scalar(arguments: tuple[Value, ...]) -> Value:
     """scalar(dtype, bytes): the Python number, or text, it stands for."""
-    if len(arguments) != 2 or not isinstance(arguments[0], NumpyDType):
+    dtype, data = arguments if len(arguments) == 2 else (None, None)
+    if isinstance(dtype, Record):
+        raise Unread(OBJECTS)
+    if not isinstance(dtype, NumpyDType):
         raise Malformed("a numpy number has no element type")
-    dtype, data = arguments
     if isinstance(data, str):
         data = data.encode("utf-8", "surrogatepass")
     if not isinstance(data, bytes | bytearray):
         raise Malformed("a numpy number has no bytes")
     known = DTYPES.get(dtype.text) if dtype.plain else None
+    raw = bytes(data)
     if known is None:
-        return _other_scalar(dtype, bytes(data))
-    if len(data) != known.bits // 8:
-        raise Malformed(f"a numpy number has {len(data)} bytes and needs {known.bits // 8}")
-    return _number(_swapped(data, known) if dtype.order == ">" else bytes(data), known)
+        return _other_scalar(dtype, raw)
+    if len(raw) != known.bits // 8:
+        raise Malformed(f"a numpy number has {len(raw)} bytes and needs {known.bits // 8}")
+    return _number(_swapped(raw, known) if dtype.order == ">" else raw, known)
 
 
 def _number(data: bytes, dtype: DType) -> Value:

@@ -66,6 +66,7 @@ def _show(value: Value, depth: int) -> str:
 def _container(value: Value, depth: int) -> str:
     if isinstance(value, PendingTensor | StorageRef | NumpyArray | NumpyDType):
         return DESCRIPTIONS[type(value)]
+    assert isinstance(value, tuple | list | dict | set | frozenset)
     opening, closing = BRACKETS.get(type(value), "{}")
     if depth >= DEEPEST:
         return f"{opening}…{closing}"

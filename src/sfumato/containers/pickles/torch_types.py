@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from sfumato.containers import dtype as types
 from sfumato.containers.dtype import DType
 from sfumato.containers.pickles.plain_types import Foreign, Malformed
@@ -104,10 +106,10 @@ def _sizes(value: Value) -> tuple[int, ...]:
         raise Malformed("a tensor's sizes are not a tuple")
     if len(value) > HIGHEST_RANK:
         raise Malformed(f"a tensor has {len(value)} dimensions; {HIGHEST_RANK} are possible")
-    sizes = tuple(number for number in value if type(number) is int and number >= 0)
-    if len(sizes) != len(value):
-        raise Malformed("a tensor has a size or stride that is not a whole number from 0 on")
-    return sizes
+    for number in value:
+        if type(number) is not int or number < 0:
+            raise Malformed("a tensor has a size or stride that is not a whole number from 0 on")
+    return cast("tuple[int, ...]", tuple(value))
 
 
 def rebuild_parameter(arguments: tuple[Value, ...]) -> Value:
