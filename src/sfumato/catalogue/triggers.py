@@ -43,7 +43,7 @@ def token_words(tokens: Iterable[str]) -> tuple[TriggerWord, ...]:
 
 def metadata_words(metadata: Mapping[str, str]) -> tuple[TriggerWord, ...]:
     """What a file's own text says of its trigger words, the surest first; each word once."""
-    return _once(_from_metadata(metadata))
+    return once(_from_metadata(metadata))
 
 
 def _from_metadata(metadata: Mapping[str, str]) -> Iterator[TriggerWord]:
@@ -64,7 +64,8 @@ def _clean(text: str) -> str:
     return "" if text.lower() in ("none", "null") else text
 
 
-def _once(words: Iterable[TriggerWord]) -> tuple[TriggerWord, ...]:
+def once(words: Iterable[TriggerWord]) -> tuple[TriggerWord, ...]:
+    """Each word with the first of its sources."""
     found = dict[str, TriggerWord]()
     for word in words:
         found.setdefault(word.word, word)
@@ -146,7 +147,7 @@ def sidecar_triggers(path: Path) -> tuple[TriggerWord, ...]:
 
     Empty where there is no model at `path`; texts that are too long or no JSON are passed over.
     """
-    return _once(_from_sidecars(path)) if path.is_file() else ()
+    return once(_from_sidecars(path)) if path.is_file() else ()
 
 
 def _from_sidecars(path: Path) -> Iterator[TriggerWord]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import NamedTuple
 
 from sfumato.catalogue.adapters.flavours import Measure
@@ -99,4 +98,4 @@ def name_numbered(changes: list[Change]) -> None:
                 number = int(change.name.rpartition(":")[2])
                 if change.name in own and number < len(paths):
                     flat = paths[number].replace(".", "_")
-                    changes[index] = replace(change, flat=flat)
+                    changes[index] = change._replace(flat=flat)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from sfumato.catalogue.adapters.training import training_notes
 from sfumato.catalogue.tally import tally
-from sfumato.catalogue.triggers import metadata_words, stem_words, token_words
+from sfumato.catalogue.triggers import metadata_words, once, stem_words, token_words
 from sfumato.catalogue.verdict import Adapter, Confidence, TriggerWord, Verdict
 from sfumato.containers.model_file import Leaf
 from sfumato.containers.tensor import Tensors
@@ -129,7 +129,7 @@ def recognise_embedding(
         verdict = _verdict(layout, vectors, sizes, model)
         words = _words(layout, vectors, extras, stem, picture=picture)
         notes = (*verdict.evidence, *training_notes(extras), *_purpose(metadata))
-        words = (*words, *metadata_words(metadata))
+        words = once((*words, *metadata_words(metadata)))
         return replace(verdict, evidence=notes, trigger_words=words)
     return None
 
@@ -216,4 +216,4 @@ def _words(
         *stem_words(stem),
         *inside,
     )
-    return tuple({word.word: word for word in reversed(words)}.values())[::-1]
+    return once(words)

@@ -39,10 +39,11 @@ def _size(slots: Slots, slot: str, axis: int) -> int:
 
 
 def _lora(slots: Slots) -> Measure:
-    down = slots.get("down", ())
-    kernel = slots.get("mid", down)[2:]
-    note = "Tucker" if "mid" in slots else "convolution" if prod(kernel) > 1 else ""
-    return Measure(_size(slots, "up", 0), _size(slots, "down", 1), _size(slots, "down", 0), note)
+    down, up = slots["down"], slots["up"]
+    if len(down) < 2 or not up:
+        return Measure()
+    note = "Tucker" if "mid" in slots else "convolution" if prod(down[2:]) > 1 else ""
+    return Measure(up[0], down[1], down[0], note)
 
 
 def _loha(slots: Slots) -> Measure:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sfumato.catalogue.adapters.flavours import BY_NAME, ORDER, Measure, refine
 from sfumato.catalogue.adapters.prefixes import locate
 from sfumato.catalogue.adapters.suffixes import Suffix, split
-from sfumato.catalogue.shapes import Shape
 from sfumato.containers.tensor import Tensors
 
 BUNDLE = "bundle_emb."
 """what the keys of embeddings carried inside a LoRA begin with"""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One module of a network and the tensors that change it."""
 
     name: str
@@ -26,7 +25,7 @@ class Change:
     """name inside the network, dots as underscores"""
     scheme: str
     """who puts such a prefix; empty where it has none that tells"""
-    dialects: frozenset[str]
+    dialects: AbstractSet[str]
     """who writes such suffixes"""
     flavours: tuple[str, ...]
     """the main flavour first; "dora", "norm" and "bias" may follow"""
@@ -56,7 +55,8 @@ class Grouped:
         return sum(len(change.slots) for change in self.changes)
 
 
-Gathered = dict[str, dict[Suffix, str]]
+Gathered = dict[str, list[tuple[Suffix, str]]]
+"""module → its suffixes with the whole keys"""
 
 
 def group(model: Tensors) -> Grouped:
@@ -64,46 +64,52 @@ def group(model: Tensors) -> Grouped:
     grouped, found = Grouped(), Gathered()
     for key in model:
         taken = split(key)
-        if key.startswith(BUNDLE) or (key.startswith("<") and key.endswith(">")):
+        if key.startswith((BUNDLE, "<")) and _carried(key):
             grouped.embeddings.append(key)
         elif taken is None:
             grouped.left_over.append(key)
+        elif taken[0] in found:
+            found[taken[0]].append((taken[1], key))
         else:
-            found.setdefault(taken[0], {})[taken[1]] = key
+            found[taken[0]] = [(taken[1], key)]
     for name, tensors in found.items():
-        shapes = {suffix.slot: model[key].shape for suffix, key in tensors.items()}
-        change = _change(name, tensors, shapes)
+        change = _change(name, tensors, model)
         if change is None:
-            grouped.left_over += tensors.values()
+            grouped.left_over += [key for _, key in tensors]
         else:
             grouped.changes.append(change)
     return grouped
 
 
-def _change(name: str, tensors: dict[Suffix, str], shapes: dict[str, Shape]) -> Change | None:
-    named = {suffix.flavour for suffix in tensors if suffix.flavour}
-    if not named:
+def _carried(key: str) -> bool:
+    """True for an embedding: a bundle's, or a token's, as cloneofsimo's trainer has them."""
+    return key.startswith(BUNDLE) or key.endswith(">")
+
+
+def _change(name: str, tensors: list[tuple[Suffix, str]], model: Tensors) -> Change | None:
+    named = {suffix.flavour for suffix, _ in tensors if suffix.flavour}
+    slots = {suffix.slot: key for suffix, key in tensors}
+    if not named or len(slots) < len(tensors):
         return None
     main = min(named, key=ORDER.__getitem__)
-    if main == "lora" and not {"down", "up"} <= shapes.keys():
+    if main == "lora" and not ("down" in slots and "up" in slots):
         return None
+    shapes = {slot: model[key].shape for slot, key in slots.items()}
     measure = BY_NAME[main].measure(shapes)
-    flavours = tuple(_flavours(named, main, refine(main, shapes, measure)))
     located = locate(name)
     return Change(
         name,
         located.target,
         located.flat,
         located.scheme,
-        frozenset(suffix.dialect for suffix in tensors if suffix.dialect),
-        flavours,
+        {suffix.dialect for suffix, _ in tensors if suffix.dialect},
+        (refine(main, shapes, measure), *_companions(named, main)),
         measure,
-        {suffix.slot: key for suffix, key in tensors.items()},
+        slots,
     )
 
 
-def _flavours(named: set[str], main: str, refined: str) -> Iterator[str]:
-    yield refined
-    rest = sorted(named - {main}, key=ORDER.__getitem__)
-    # A whole difference, and a replaced weight, bring their bias along.
-    yield from (name for name in rest if not (name == "bias" and main in ("full", "set")))
+def _companions(named: set[str], main: str) -> list[str]:
+    """The other flavours of a module; a whole difference brings its bias along."""
+    skipped = (main, "bias") if main in ("full", "set") else (main,)
+    return sorted(named.difference(skipped), key=ORDER.__getitem__)

@@ -50,7 +50,7 @@ class Network:
 
 def recognise_hypernetwork(model: Tensors, extras: Mapping[str, Leaf]) -> Verdict | None:
     """Say what a hypernetwork is; None for a file that is none. Nothing is read."""
-    matches = {key: match for key in model if (match := _KEY.fullmatch(key))}
+    matches = {key: match for key in model if key[:1].isdigit() and (match := _KEY.fullmatch(key))}
     if not matches or 2 * len(matches) < len(model):
         return None
     networks = _networks(model, matches)

@@ -90,8 +90,9 @@ def _choose(found: Found, metadata: Mapping[str, str]) -> None:
     """Settle the family: shapes first, metadata only between families that fit alike."""
     said = claims(metadata)
     best = [f for f in found.fits if f.agreeing == found.fits[0].agreeing]
-    other = foreign(found.changes)
-    if best and (not other or best[0].agreeing * 2 > len(found.changes)):
+    most = best and best[0].agreeing * 2 > len(found.changes)
+    other = None if most else foreign(found.changes)
+    if best and not other:
         named = [fit for fit in best if fit.family.name in {family for _, _, family in said}]
         chosen = named[:1] or best
         found.family = "/".join(fit.family.name for fit in chosen)

@@ -104,6 +104,8 @@ def locate(module: str) -> Located:
         prefix = BY_TEXT[match[0]]
         target, scheme = prefix.target or target, scheme or prefix.scheme
         rest = rest[match.end() :]
+        if target:
+            break
     if "." in rest:
         rest = rest.replace(".processor.", ".").replace(".", "_")
     return Located(_narrow(target, rest), _spelled_out(target, rest), scheme)
