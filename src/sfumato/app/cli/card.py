@@ -121,7 +121,8 @@ def _identity(verdict: Verdict, *, full: bool) -> Iterator[Row]:
 
 
 def _adapter(adapter: Adapter) -> Iterator[Row]:
-    spelling = f", {adapter.spelling} spelling" if adapter.spelling else ""
+    other = adapter.spelling not in ("", adapter.flavour)
+    spelling = f", {adapter.spelling} spelling" if other else ""
     yield "flavour", f"{adapter.flavour}{spelling}"
     if adapter.ranks:
         ranks = ", ".join(map(str, adapter.ranks[:8])) + ("…" if len(adapter.ranks) > 8 else "")

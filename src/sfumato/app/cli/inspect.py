@@ -39,8 +39,9 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
     """
     status = 0
     cards: list[Json] = []
-    several = False
+    several = alone = False
     for path, named in _expand(paths):
+        alone = named and len(paths) == 1
         found = _one(path, hashes=hashes, deep=deep)
         if not named and _is_mere_picture(path, found):
             continue
@@ -59,7 +60,7 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
             _show(found, full=full, blank=several)
         several = True
     if as_json:
-        emit_json(cards[0] if len(cards) == 1 and len(paths) == 1 else cards)
+        emit_json(cards[0] if alone and len(cards) == 1 else cards)
     sys.exit(status)
 
 
