@@ -178,7 +178,7 @@ def _notes(rows: list[Row], keys: Mapping[str, Entry]) -> Iterator[str]:
     long = sum(len(row.name.encode()) >= NAME for row in rows)
     if long:
         yield (
-            f"{long} tensor names are longer than the {NAME - 1} bytes that ggml keeps; "
+            f"{long} of the tensor names are longer than the {NAME - 1} bytes that ggml keeps; "
             "stable-diffusion.cpp writes such files"
         )
     opaque = sorted({r.encoding.name for r in rows if not r.encoding.plain} - _decoded())
