@@ -84,17 +84,11 @@ class Layout(Generic[S]):
             if sizes is None or _monstrous(sizes, shapes)
             else self._match(sizes, shapes, prefix)
         )
-        if own is not None and not own.faults:
+        if own is not None and not own.faults and not own.custom:
             return own
-        best = max(
-            (self._match(known, shapes, prefix) for known in self._nearest(sizes)),
-            key=lambda match: match.agreement,
-            default=None,
-        )
-        if best is not None and (own is None or own.custom) and best.agreement >= NEARLY:
-            return best
-        chosen = max((m for m in (own, best) if m), key=lambda m: m.agreement, default=None)
-        return chosen if chosen is not None and chosen.agreement >= BARELY else None
+        known = (self._match(known, shapes, prefix) for known in self._nearest(sizes))
+        best = max(known, key=lambda match: match.agreement, default=None)
+        return _better(own, best)
 
     def named(self, sizes: Sizes) -> tuple[Component[S], ...]:
         """The published networks that have exactly these sizes."""
@@ -160,6 +154,22 @@ class Match:
     def agreement(self) -> float:
         """Share of the network's tensors that the file has in the right shape."""
         return 1 - self.faults / len(self.tree)
+
+
+def _better(own: Match | None, best: Match | None) -> Match | None:
+    """The likelier of two readings: the sizes that were read off, the nearest published ones.
+
+    What may be spared makes a published network with a layer less look like one of custom size.
+    """
+    if own is None or best is None:
+        chosen = own or best
+    elif own.faults == best.faults:
+        chosen = best if len(best.found) >= len(own.found) else own
+    elif not own.faults or not own.custom or best.agreement < NEARLY:
+        chosen = max(own, best, key=lambda match: match.agreement)
+    else:
+        chosen = best
+    return chosen if chosen is not None and chosen.agreement >= BARELY else None
 
 
 def settle(match: Match, names: Container[str]) -> Match:

@@ -38,20 +38,23 @@ def edition(parts: Sequence[Part], extras: Mapping[str, Leaf]) -> tuple[str, str
 
 def _averages(parts: Sequence[Part]) -> bool:
     """True where averages of a network are inside, not just the counters beside them."""
-    return any(part.role == "ema" and part.tensors > 2 for part in parts)
+    return any(part.role == "ema" and part.tensors > COUNTERS for part in parts)
 
 
 def _precision(parts: Sequence[Part]) -> str:
     """The dtype of the denoiser's weights: "fp16", "fp32", "mixed fp16 and fp32" …"""
-    counts: dict[str, int] = {}
+    names = {name for part in parts if part.role in DENOISERS for name in part.dtypes}
     for part in parts:
-        if part.role in (*DENOISERS, "ema"):
-            for name, number in part.dtypes.items():
-                counts[name] = counts.get(name, 0) + number
-    floats = sorted(name for name in counts if name not in ("I32", "I64"))
-    words = [WORDS.get(name, name) for name in floats]
+        if part.role == "ema":  # its two counters are no weights
+            names |= {name for name, count in part.dtypes.items() if count > COUNTERS}
+    words = [WORDS.get(name, name) for name in sorted(names)]
+    if not words:
+        return "of unknown precision"
     return words[0] if len(words) == 1 else f"mixed {' and '.join(words)}"
 
+
+COUNTERS = 2
+"""tensors beside the averages that count updates"""
 
 WORDS: dict[str, str] = {"F16": "fp16", "F32": "fp32", "BF16": "bf16", "F64": "fp64"}
 """dtypes as people say them"""

@@ -33,8 +33,6 @@ def identify(
     SD2 UNet must be told from its v-predicting twin.
     """
     metadata, extras = metadata or {}, extras or {}
-    if not model:
-        return Verdict("unknown", title="a file without tensors", evidence=("there are none",))
     found = survey({name: tensor.shape for name, tensor in model.items()})
     if is_whole(found):
         return structure(model, found, metadata, extras)

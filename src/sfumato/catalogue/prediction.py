@@ -131,9 +131,12 @@ def _spread(tensor: Tensor) -> float | None:
     if unpack is None or not 1 < tensor.size <= LARGEST:
         return None
     try:
-        values = unpack(bytes(tensor.read()))
+        raw = bytes(tensor.read())
     except SfumatoError:
         return None
+    if len(raw) != tensor.nbytes:
+        return None
+    values = unpack(raw)
     mean = sum(values) / len(values)
     return sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
 

@@ -1,0 +1,88 @@
+"""Every tensor of a file belongs to exactly one part."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from unread import CLIP, UNET, averages, golden, marker, sd1, sd2, sdxl, unread
+
+from sfumato.catalogue.identify import identify
+from sfumato.catalogue.regions import BUFFERS
+from sfumato.catalogue.unet import SD2
+from sfumato.catalogue.verdict import Part
+from sfumato.containers.tensor import Tensors
+
+
+def parts(model: Tensors) -> dict[str, Part]:
+    found = identify(model).parts
+    names = [name for part in found for name in part.names]
+    assert sorted(names) == sorted(model)
+    return {part.role: part for part in found}
+
+
+def test_the_sums_of_a_published_checkpoint_are_the_known_ones(shared: Path) -> None:
+    found = parts(golden(shared, "sd1"))
+    assert found["unet"].parameters == 859_520_964
+    assert (found["vae"].tensors, found["vae"].nbytes) == (248, 334_615_452)
+    assert (found["text_encoder"].tensors, found["text_encoder"].expected) == (197, 197)
+    assert (found["ema"].tensors, found["ema"].expected, found["ema"].missing) == (688, 688, ())
+    assert found["buffers"].tensors == 12
+    assert dict(found["text_encoder"].dtypes) == {"F32": 196, "I64": 1}
+
+
+def test_averages_that_are_missing_are_named_as_they_would_be_in_the_file() -> None:
+    copy = averages()
+    gone = "model_ema.diffusion_modelout2weight"
+    del copy[gone]
+    assert parts(sd1() | copy)["ema"].missing == (gone,)
+
+
+def test_training_leftovers_have_parts_of_their_own() -> None:
+    training = {
+        "optimizer_states.0.state.5.exp_avg": (8,),
+        "callbacks.checkpoint.best": (),
+        "loss.discriminator.main.0.weight": (64, 3, 4, 4),
+        "first_stage_model.loss.logvar": (),
+        "lr_schedulers.0.last": (1,),
+        **dict.fromkeys(BUFFERS, (1000,)),
+    }
+    found = parts(sd1() | unread(training))
+    assert found["optimizer"].tensors == 1 and found["training"].parameters >= 1
+    assert found["buffers"].tensors == len(BUFFERS) and "unknown" not in found
+
+
+def test_markers_are_a_part_and_not_left_over() -> None:
+    found = parts(sdxl() | {"v_pred": marker(), "ztsnr": marker()})
+    assert found["markers"].tensors == 2 and "unknown" not in found
+
+
+def test_depth_and_unclip_models_list_their_extra_networks() -> None:
+    depth = {f"depth_model.model.layer{i}.weight": (4,) for i in range(368)}
+    found = parts(sd2(replace(SD2, inputs=5)) | unread(depth))
+    assert (found["depth"].tensors, found["depth"].expected) == (368, 368)
+    clip = {"embedder.model.ln_final.weight": (1024,), "noise_augmentor.data_std": (1024,)}
+    assert parts(sd2(replace(SD2, labels=2048, class_labels=True)) | unread(clip))["vision"]
+
+
+def test_a_stray_key_of_waifu_diffusion_belongs_to_its_text_encoder() -> None:
+    stray = "cond_stage_model.model.transformer.text_model.embeddings.position_ids"
+    found = parts(sd2(replace(SD2, inputs=9)) | unread({stray: (1, 77)}))
+    assert stray in found["text_encoder"].names and "unknown" not in found
+
+
+def test_lcm_adds_one_tensor_to_the_unet() -> None:
+    extra = {UNET + "time_embed.cond_proj.weight": (320, 256)}
+    found = parts(sd1() | unread(extra))
+    assert found["unet"].tensors == 687 and found["unet"].complete
+
+
+def test_scales_of_quantised_weights_are_not_left_over() -> None:
+    scales = {f"{UNET}middle_block.0.in_layers.2.scale_weight": (), "scaled_fp8": (2,)}
+    found = parts(sd1() | unread(scales))
+    assert found["quantisation"].tensors == 1 and "unknown" not in found
+
+
+def test_position_ids_of_another_shape_are_said_to_be_so() -> None:
+    ids = CLIP + "text_model.embeddings.position_ids"
+    assert parts(sd1() | unread({ids: (77,)}))["text_encoder"].reshaped
