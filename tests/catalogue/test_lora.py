@@ -9,9 +9,11 @@ import pytest
 from adapter_files import attention, header, kohya, lora, model, unread
 
 from sfumato.catalogue.adapters import recognise
+from sfumato.catalogue.adapters.alphas import read_alphas
 from sfumato.catalogue.spelling import unet_modules
 from sfumato.catalogue.unet import REFINER, SD1
 from sfumato.catalogue.verdict import Adapter, Verdict
+from sfumato.containers.dtype import BF16, F16, F32, DType
 from sfumato.containers.tensor import Tensor
 
 
@@ -202,7 +204,7 @@ FLAVOURS: dict[str, tuple[str, dict[str, tuple[int, ...]], tuple[int, ...]]] = {
     "OFT, kohya": ("oft", {f"{NAME.replace('lora', 'oft', 1)}.oft_blocks": (5, 64, 64)}, ()),
     "OFT, old": ("oft-old", {f"{NAME}.oft_diag": (5, 64, 64)}, ()),
     "BOFT": ("boft", {f"{NAME}.oft_blocks": (3, 5, 64, 64), f"{NAME}.rescale": (320, 1)}, ()),
-    "full": ("full", {f"{NAME}.diff": (320, 768), f"{CONV}.diff_b": (320,)}, ()),
+    "full": ("full", {f"{CONV}.diff": (320, 320, 3, 3), f"{CONV}.diff_b": (320,)}, ()),
     "set": ("set", {f"{NAME}.set_weight": (320, 768)}, ()),
     "norm": (
         "norm",
@@ -250,7 +252,7 @@ def test_every_flavour_is_told_by_its_suffixes_and_shapes(case: str) -> None:
     verdict = said(model(shapes))
     found = verdict.adapter
     assert found is not None and (found.ranks, verdict.kind) == (ranks, "lora")
-    assert flavour in (found.flavour, "full") and found.known == found.modules
+    assert found.flavour == flavour and found.known == found.modules
     assert not verdict.left_over and not verdict.contradictions
 
 
@@ -356,3 +358,46 @@ def test_senseless_shapes_do_no_harm(suffix: str, shape: tuple[int, ...]) -> Non
     tensors = model({f"{name}.{suffix}": shape, f"{name}.lora_up.weight": shape})
     verdict = recognise(tensors, {}, {}, "file")
     assert verdict is None or verdict.kind == "lora"
+
+
+def test_the_alphas_are_read_only_when_asked_for() -> None:
+    def scalar(dtype: DType, raw: bytes) -> Tensor:
+        return Tensor(dtype, (), lambda: raw)
+
+    tensors = {
+        "a.alpha": scalar(F16, b"\x00\x44"),  # 4
+        "b.alpha": scalar(BF16, b"\x80\x3f"),  # 1
+        "c.alpha": scalar(F32, b"\x00\x00\x80\x3f"),  # 1
+        "d.alpha": scalar(F32, b"\x00\x00\xc0\x7f"),  # not a number
+        "e.alpha": unread(1 << 40),
+        "a.lora_up.weight": unread(4, 4),
+    }
+    assert read_alphas(tensors) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("lora_unet_double_blocks_0_img_attn_qkv", "flux"),
+        ("transformer.single_transformer_blocks.0.attn.to_q", "flux"),
+        ("lora_transformer_single_transformer_blocks_0_attn_to_q", "flux"),
+        ("diffusion_model.joint_blocks.0.x_block.attn.qkv", "sd3"),
+        ("lora_prior_unet_down_blocks_0_3_attention_attn_to_q", "cascade"),
+    ],
+)
+def test_loras_of_other_families_are_named_by_their_blocks(name: str, family: str) -> None:
+    verdict = said(model(lora(name, (3072, 3072))))
+    assert (verdict.kind, verdict.family) == ("lora", family)
+
+
+def test_a_lora_of_unknown_modules_is_still_a_lora_and_shows_its_keys() -> None:
+    verdict = said(model(lora("who.knows", (64, 64))))
+    assert (verdict.kind, verdict.family, verdict.confidence) == ("lora", "unknown", "none")
+    assert said(model(lora("who.knows", (64, 64))), {"ss_v2": "True"}).family == "sd2"
+
+
+@pytest.mark.parametrize("extra", [{}, {"stray": (3,)}, {"bundle_emb.cat.emb_params": (1, 768)}])
+def test_every_tensor_is_in_exactly_one_part(extra: dict[str, tuple[int, ...]]) -> None:
+    tensors = kohya("sd1") | model(extra | lora("lora_unet_no_such_module", (320, 320)))
+    names = [name for part in said(tensors).parts for name in part.names]
+    assert sorted(names) == sorted(tensors)

@@ -351,7 +351,7 @@ CASES: dict[str, tuple[Shapes, str, str, str]] = {
             "3.conv.0.weight": (64, 64, 3, 3),
             "19.weight": (3, 64, 3, 3),
         },
-        "vae-approx",
+        "vae",
         "sd1/sdxl",
         "TAESD decoder",
     ),
@@ -361,7 +361,7 @@ CASES: dict[str, tuple[Shapes, str, str, str]] = {
             "1.conv.0.weight": (64, 64, 3, 3),
             "14.weight": (16, 64, 3, 3),
         },
-        "vae-approx",
+        "vae",
         "sd3/flux",
         "TAESD encoder",
     ),
@@ -430,8 +430,8 @@ def test_the_table_names_every_sort_by_kind_and_title_and_asks_for_something() -
 def test_real_small_decoders_are_named(real: Path) -> None:
     torch = pytest.importorskip("torch")
     for name, kind, family in (
-        ("taef2_decoder.pth", "vae-approx", "flux2"),
-        ("vae-approx.pt", "vae-approx", "sd1/sdxl"),
+        ("taef2_decoder.pth", "vae", "flux2"),
+        ("vae-approx.pt", "vae", "sd1/sdxl"),
     ):
         state = torch.load(real / name, map_location="cpu", weights_only=True)
         verdict = said({key: tuple(value.shape) for key, value in state.items()})

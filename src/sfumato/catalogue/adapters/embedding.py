@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sfumato.catalogue.adapters.training import training_notes
-from sfumato.catalogue.tally import tally
+from sfumato.catalogue.tally import tally, with_rest
 from sfumato.catalogue.triggers import metadata_words, once, stem_words, token_words
 from sfumato.catalogue.verdict import Adapter, Confidence, TriggerWord, Verdict
 from sfumato.containers.model_file import Leaf
@@ -151,19 +151,22 @@ def _verdict(
     parallel = layout.name == "clip"
     count = max(rows for rows, _ in sizes) if parallel else sum(rows for rows, _ in sizes)
     shown = " + ".join(str(width) for width in sorted(widths))
+    own = [name for name in model if _belongs(name, vectors)]
     noun = "vector" if count == 1 else "vectors"
     return Verdict(
         kind="embedding",
         family=family,
         title=f"{title} embedding, {count} {noun}",
-        parts=(tally("embedding", f"{count} {noun} of {shown}", vectors.keys, model),),
+        parts=tuple(
+            with_rest((tally("embedding", f"{count} {noun} of {shown}", own, model),), model)
+        ),
         adapter=Adapter(
             layout.name, layout.name, vectors=count, widths=tuple(sorted(widths)), modules=0
         ),
         confidence=_confidence(vectors, family),
         evidence=(f"layout: {layout.title}", f"its vectors are {shown} wide"),
         contradictions=tuple(_contradictions(layout, vectors, sizes)),
-        left_over=tuple(name for name in model if not _belongs(name, vectors)),
+        left_over=tuple(name for name in model if name not in own),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sfumato.catalogue.adapters.training import training_notes
-from sfumato.catalogue.tally import tally
+from sfumato.catalogue.tally import tally, with_rest
 from sfumato.catalogue.verdict import Adapter, Verdict
 from sfumato.containers.model_file import Leaf
 from sfumato.containers.tensor import Tensors
@@ -20,6 +20,10 @@ CONTEXTS: Mapping[int, tuple[str, str]] = {
     2048: ("sdxl", "SDXL"),
 }
 """width of the text encoding that a hypernetwork changes → family"""
+
+
+LARGEST = 1 << 30
+"""numbers beyond this are no sizes of anything, and may not fit a float"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ class Network:
         if not self.layers:
             return ()
         sizes = [self.layers[0][1], *(outputs for outputs, _ in self.layers)]
-        return tuple(size / self.width for size in sizes)
+        return tuple(min(size, LARGEST) / self.width for size in sizes)
 
     @property
     def sound(self) -> bool:
@@ -59,11 +63,12 @@ def recognise_hypernetwork(model: Tensors, extras: Mapping[str, Leaf]) -> Verdic
     structure = _structure(networks[0], extras)
     against = tuple(_contradictions(networks, extras))
     left_over = tuple(key for key in model if key not in matches)
+    part = tally("hypernetwork", f"{len(networks)} small networks", matches, model)
     return Verdict(
         kind="hypernetwork",
         family=family,
         title=f"{title} hypernetwork: {structure}",
-        parts=(tally("hypernetwork", f"{len(networks)} small networks", matches, model),),
+        parts=tuple(with_rest((part,), model)),
         adapter=Adapter(
             flavour="hypernetwork",
             spelling="novelai" if any(m[3] in ("linear1", "linear2") for m in matches.values())
@@ -116,6 +121,8 @@ def listed(extras: Mapping[str, Leaf], name: str) -> tuple[float, ...]:
     """A list of numbers that was flattened to `name.0`, `name.1` …"""
     found = list[float]()
     while isinstance(value := extras.get(f"{name}.{len(found)}"), int | float):
+        if not -LARGEST < value < LARGEST:
+            break
         found.append(value)
     return tuple(found)
 

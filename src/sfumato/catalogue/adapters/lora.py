@@ -13,10 +13,11 @@ from sfumato.catalogue.adapters.lora_family import Fit, candidates, claims, fore
 from sfumato.catalogue.adapters.lora_names import BY_NAME as FAMILIES
 from sfumato.catalogue.adapters.lora_names import possible
 from sfumato.catalogue.adapters.spellings import spelling_of
-from sfumato.catalogue.tally import tally
+from sfumato.catalogue.tally import tally, with_rest
 from sfumato.catalogue.triggers import metadata_words, token_words
 from sfumato.catalogue.verdict import Adapter, Confidence, Part, Verdict
 from sfumato.containers.tensor import Tensors
+from sfumato.containers.text import escape
 
 NOT_A_LORA: tuple[str, ...] = (
     "lora_controlnet\n", "\nlllite_", "motion_modules.", "image_proj.", "ip_adapter.",
@@ -53,6 +54,8 @@ class Found:
     family: str = "unknown"
     title: str = ""
     """the family's title"""
+    by_blocks: bool = False
+    """True where only the names of its blocks tell the family"""
     evidence: list[str] = field(default_factory=list[str])
     contradictions: list[str] = field(default_factory=list[str])
 
@@ -102,6 +105,7 @@ def _choose(found: Found, metadata: Mapping[str, str]) -> None:
             found.evidence.append(f"the shapes fit {len(best)} families; the metadata decides")
     elif other:
         found.family, found.title = other
+        found.by_blocks = True
         found.evidence.append(f"its modules are named as those of {found.title}")
     elif said:
         key, value, found.family = said[0]
@@ -140,7 +144,7 @@ def _verdict(found: Found, model: Tensors, metadata: Mapping[str, str]) -> Verdi
         kind="lora",
         family=found.family,
         title=_title(found, adapter),
-        parts=tuple(_parts(found, model)),
+        parts=tuple(with_rest(_parts(found, model, set(left)), model)),
         adapter=adapter,
         trigger_words=(*token_words(_tokens(found.grouped)), *metadata_words(metadata)),
         confidence=_confidence(found, left),
@@ -221,17 +225,19 @@ def _misfits(found: Found) -> Iterator[str]:
         sizes = f"{first.measure.outputs} × {first.measure.inputs}"
         yield (
             f"{len(fit.reshaped)} of {len(fit.known)} modules have other sizes than "
-            f"{fit.family.title}'s, the first is {first.name} with {sizes}"
+            f"{fit.family.title}'s, the first is {escape(first.name)} with {sizes}"
         )
     if fit is not None and fit.unknown:
         yield (
             f"{len(fit.unknown)} of {len(found.changes)} modules do not exist in "
-            f"{fit.family.title}, the first is {fit.unknown[0].name}"
+            f"{fit.family.title}, the first is {escape(fit.unknown[0].name)}"
         )
 
 
 def _confidence(found: Found, left_over: Sequence[str]) -> Confidence:
     fit = found.fit
+    if fit is None and found.by_blocks:
+        return "likely"
     if fit is None:
         return "guess" if found.family != "unknown" else "none"
     if fit.perfect and not left_over:
@@ -259,13 +265,14 @@ def _title(found: Found, adapter: Adapter) -> str:
     return f"{found.title or 'Unknown'} {kind}{rank}"
 
 
-def _parts(found: Found, model: Tensors) -> Iterator[Part]:
+def _parts(found: Found, model: Tensors, left_over: set[str]) -> Iterator[Part]:
     for target, title in TARGETS.items():
         keys = [
             key
             for change in found.changes
             if (change.target or "unet") == target
             for key in change.slots.values()
+            if key not in left_over
         ]
         if keys:
             yield tally(f"lora-{target}", f"changes to the {title}", keys, model)

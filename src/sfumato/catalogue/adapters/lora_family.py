@@ -9,6 +9,7 @@ from math import prod
 from sfumato.catalogue.adapters.grouping import Change
 from sfumato.catalogue.adapters.lora_names import FAMILIES, Family, names, scope
 from sfumato.catalogue.spelling import Module
+from sfumato.containers.text import escape
 
 
 @dataclass(slots=True)
@@ -148,7 +149,7 @@ def claims(metadata: Mapping[str, str]) -> list[tuple[str, str, str]]:
         value = metadata.get(key, "")
         family = next((name for start, name in table if value.lower().startswith(start)), "")
         if family:
-            said.append((key, value, family))
+            said.append((key, escape(value, 60), family))
     if metadata.get("ss_v2") == "True":
         said.append(("ss_v2", "True", "sd2"))
     return said

@@ -74,32 +74,32 @@ _TINY_FAMILY = {4: "sd1/sdxl", 16: "sd3/flux", 32: "flux2"}
 
 TINY: tuple[Signature, ...] = (
     Signature(
-        "vae-approx", "TAEF2 decoder", ("1.weight", "3.conv.0.weight", "19.weight"),
+        "vae", "TAEF2 decoder", ("1.weight", "3.conv.0.weight", "19.weight"),
         variant="tae-decoder", wants=(("1.weight", 1, 32), ("19.weight", 0, 3)), family="flux2",
         prefixes=("", "taesd_decoder."),
     ),
     Signature(
-        "vae-approx", "TAESD decoder", ("1.weight", "3.conv.0.weight", "19.weight"),
+        "vae", "TAESD decoder", ("1.weight", "3.conv.0.weight", "19.weight"),
         variant="tae-decoder", wants=(("19.weight", 0, 3),), prefixes=("", "taesd_decoder."),
         tells=Size(("1.weight",), 1, _TINY_FAMILY),
     ),
     Signature(
-        "vae-approx", "TAESD encoder", ("0.weight", "1.conv.0.weight", "14.weight"),
+        "vae", "TAESD encoder", ("0.weight", "1.conv.0.weight", "14.weight"),
         variant="tae-encoder", wants=(("0.weight", 1, 3),), prefixes=("", "taesd_encoder."),
         tells=Size(("14.weight",), 0, _TINY_FAMILY),
     ),
     Signature(
-        "vae-approx", "TAESD", ("encoder.layers.0.weight", "decoder.layers.0.weight"),
+        "vae", "TAESD", ("encoder.layers.0.weight", "decoder.layers.0.weight"),
         variant="tae", tells=Size(("decoder.layers.0.weight",), 1, _TINY_FAMILY),
         prefixes=("", "vae."),
     ),
     Signature(
-        "vae-approx", "TAESD", ("encoder.0.weight", "decoder.1.weight", "decoder.3.conv.0.weight"),
+        "vae", "TAESD", ("encoder.0.weight", "decoder.1.weight", "decoder.3.conv.0.weight"),
         variant="tae", tells=Size(("decoder.1.weight",), 1, _TINY_FAMILY),
         prefixes=("", "taesd.", "first_stage_model."),
     ),
     Signature(
-        "vae-approx", "VAE-approx", ("conv1.weight", "conv2.weight", "conv8.weight"),
+        "vae", "VAE-approx", ("conv1.weight", "conv2.weight", "conv8.weight"),
         wants=(("conv1.weight", 2, 7),), variant="approx",
         tells=Size(("conv1.weight",), 1, _TINY_FAMILY),
     ),
