@@ -1,4 +1,4 @@
-"""The signatures of files that steer a checkpoint: ControlNets, IP-Adapters, motion modules …"""
+"""The signatures of files that steer a checkpoint (ControlNets, IP-Adapters …)."""
 
 from __future__ import annotations
 

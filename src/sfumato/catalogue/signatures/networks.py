@@ -1,4 +1,4 @@
-"""The signatures of single networks: vision towers, T5, small VAEs, parts of Stable Cascade …"""
+"""The signatures of single networks (vision towers, T5, small VAEs …)."""
 
 from __future__ import annotations
 

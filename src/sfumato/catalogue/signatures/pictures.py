@@ -1,4 +1,4 @@
-"""The signatures of networks that work on finished pictures: upscalers, face restorers …"""
+"""The signatures of networks that work on finished pictures (upscalers, face restorers …)."""
 
 from __future__ import annotations
 
