@@ -7,9 +7,10 @@ from pathlib import Path
 
 from unread import CLIP, UNET, averages, golden, marker, sd1, sd2, sdxl, unread
 
+from sfumato.catalogue.control import CONTROL_SD1, control_shapes
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.regions import BUFFERS
-from sfumato.catalogue.unet import SD2
+from sfumato.catalogue.unet import SD1, SD2, unet_shapes
 from sfumato.catalogue.verdict import Part
 from sfumato.containers.tensor import Tensors
 
@@ -86,3 +87,16 @@ def test_scales_of_quantised_weights_are_not_left_over() -> None:
 def test_position_ids_of_another_shape_are_said_to_be_so() -> None:
     ids = CLIP + "text_model.embeddings.position_ids"
     assert parts(sd1() | unread({ids: (77,)}))["text_encoder"].reshaped
+
+
+def test_a_controlnet_inside_a_checkpoint_is_a_part_of_it() -> None:
+    verdict = identify(sd1() | unread(control_shapes(CONTROL_SD1), "control_model."))
+    assert verdict.kind == "checkpoint"
+    (control,) = (part for part in verdict.parts if part.role == "control")
+    assert (control.tensors, control.complete) == (340, True)
+
+
+def test_averages_whose_names_kept_their_dots_are_averages_too() -> None:
+    dotted = unread(unet_shapes(SD1), "model_ema.diffusion_model.")
+    assert parts(sd1() | dotted)["ema"].complete
+    assert identify(dotted).edition == "EMA only, fp16"

@@ -19,10 +19,12 @@ from sfumato.catalogue.spelling import (
 )
 from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L, Text, clip_shapes, openclip_shapes
 from sfumato.catalogue.text_spelling import clip_modules, openclip_modules
+from sfumato.catalogue.transforms import PACK, TRANSPOSE, UNPACK
 from sfumato.catalogue.translation import to_diffusers, to_ldm
 from sfumato.catalogue.unet import REFINER, SD1, SD2, SDXL, UNet, sizes, unet_shapes
 from sfumato.catalogue.vae import VAE, vae_shapes
 from sfumato.containers.tensor import Tensor
+from sfumato.errors import Refused
 from toys import contents, random_tensors
 
 
@@ -172,3 +174,12 @@ def test_whole_published_unets_come_back_with_their_own_names(unet: UNet) -> Non
     names = {move.target: move.sources[0] for move in to_diffusers(shapes).moves}
     back = to_ldm(dict.fromkeys(names, ()) | {m: shapes[s] for m, s in names.items()})
     assert {move.target: names[move.sources[0]] for move in back.moves} == {n: n for n in shapes}
+
+
+def test_tensors_that_cannot_be_packed_or_split_are_refused() -> None:
+    odd = random_tensors({"a": (4, 2), "b": (4, 3), "c": (), "d": (2, 2, 2)})
+    for transform, names in ((PACK, "ab"), (PACK, "c"), (UNPACK[0], "a"), (UNPACK[1], "c")):
+        with pytest.raises(Refused):
+            transform.apply([odd[name] for name in names])
+    with pytest.raises(Refused):
+        TRANSPOSE.apply([odd["d"]])

@@ -80,7 +80,7 @@ def structure(
     """The verdict by known networks; an honest "unknown" where there are none."""
     copy = averaged(found)
     parts = divide(model, found, copy)
-    kind, noun = _kind(parts, copy)
+    kind, noun = _kind(parts, found, copy)
     if kind == "unknown":
         return _unknown(parts, found)
     reading = _read(found, copy)
@@ -109,10 +109,11 @@ def structure(
     )
 
 
-def _kind(parts: Sequence[Part], copy: Averaged | None) -> tuple[str, str]:
+def _kind(parts: Sequence[Part], found: Survey, copy: Averaged | None) -> tuple[str, str]:
     roles = {part.role for part in parts}
     denoiser = next((role for role in DENOISERS if role in roles), "")
-    if not denoiser and copy is not None and copy.match.role == "unet":
+    copies = [m for m in (*found.matches, copy and copy.match) if m and isinstance(m.sizes, UNet)]
+    if not denoiser and copies and "ema" in roles:
         denoiser = "unet"
     if denoiser:
         whole = not roles.isdisjoint(COMPANIONS)
@@ -195,7 +196,11 @@ def _prediction(
 def _title(kind: str, noun: str, reading: _Reading, variant: str, parts: Sequence[Part]) -> str:
     families = " / ".join(TITLES.get(name, name) for name in reading.family.split("/"))
     words = [noun] if reading.family == "unknown" else [f"{families} {noun}"]
-    if kind == "vae" and reading.main is not None and not reading.main.custom:
+    if (
+        kind in ("vae", "text-encoder", "clip-vision")
+        and reading.main is not None
+        and not reading.main.custom
+    ):
         words = [reading.main.title]
     if variant:
         words.append(variant)

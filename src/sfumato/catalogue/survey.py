@@ -39,6 +39,7 @@ class Survey:
 def survey(shapes: Shapes) -> Survey:
     """Find every network in a file, at the usual prefixes and, failing that, at any other."""
     found = Survey(shapes)
+    _look_loose(found, shapes)
     _look(found, list(_sites(shapes, PREFIXES)), shapes)
     if sum(_is_stray(found, name) for name in shapes) > STRAY:
         _look(found, _search(found), shapes)
@@ -60,7 +61,6 @@ def _sites(shapes: Shapes, prefixes: Iterable[str]) -> Iterator[Site]:
 
 def _look(found: Survey, sites: list[Site], shapes: Shapes) -> None:
     """Compare what stands at `sites` with their layouts and note who owns which name."""
-    _look_loose(found, shapes)
     fixed = (region.prefix for region in REGIONS)
     found.regions = group(
         shapes, {p for p, _ in sites} | {x.prefix for x in found.loose} | {*fixed}
@@ -87,6 +87,8 @@ def _look_loose(found: Survey, shapes: Shapes) -> None:
 
 def _with_role(match: Match) -> Match:
     """A prefix such as `text_encoder_2.` says more about the role than the sizes do."""
+    if match.prefix.startswith("model_ema."):
+        return replace(match, role="ema")  # an averaged copy whose names kept their dots
     if not match.role.startswith("text_encoder"):
         return match
     for prefix, role in TEXT_ROLES:

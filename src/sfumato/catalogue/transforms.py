@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sfumato.catalogue.shapes import Shape
 from sfumato.containers.dtype import I64
 from sfumato.containers.tensor import Buffer, Tensor
 from sfumato.errors import Refused
@@ -35,6 +34,8 @@ def _to_conv(tensors: Sequence[Tensor]) -> Tensor:
 def _stack(tensors: Sequence[Tensor]) -> Tensor:
     """All rows of the first tensor, then of the second …"""
     first = tensors[0]
+    if not first.shape:
+        raise Refused("single numbers cannot be packed into rows")
     odd = [t for t in tensors if (t.dtype, t.shape[1:]) != (first.dtype, first.shape[1:])]
     if odd:
         raise Refused(
@@ -55,6 +56,8 @@ def _third(index: int) -> Callable[[Sequence[Tensor]], Tensor]:
 
     def apply(tensors: Sequence[Tensor]) -> Tensor:
         (tensor,) = tensors
+        if not tensor.shape or tensor.shape[0] % 3:
+            raise Refused(f"a tensor of shape {list(tensor.shape)} has no three equal parts")
         shape = (tensor.shape[0] // 3, *tensor.shape[1:])
         size = tensor.dtype.nbytes(shape)
 
@@ -69,9 +72,9 @@ def _third(index: int) -> Callable[[Sequence[Tensor]], Tensor]:
 def _transpose(tensors: Sequence[Tensor]) -> Tensor:
     """Rows become columns."""
     (tensor,) = tensors
+    if len(tensor.shape) != 2 or tensor.dtype.bits < 8:
+        raise Refused(f"{tensor.dtype} of shape {list(tensor.shape)} cannot be transposed")
     rows, columns = tensor.shape
-    if tensor.dtype.bits < 8:
-        raise Refused(f"a matrix of {tensor.dtype} cannot be transposed")
 
     def read() -> Buffer:
         import numpy as np
@@ -98,8 +101,3 @@ UNPACK = (
     Transform("take v of q, k, v", _third(2)),
 )
 POSITION_IDS = Transform("write position ids", lambda _: position_ids())
-
-
-def same_shape(shape: Shape, transform: Transform | None) -> bool:
-    """True where `transform` leaves a tensor of this shape as it is."""
-    return transform is None or (transform is TO_CONV and len(shape) == 4)
