@@ -73,6 +73,8 @@ def read_png(source: Source, limits: Limits) -> Png:
     text_left, packed_left = limits.image_text, png.header.packed
     for kind, offset, size in _places(source):
         if kind in TEXTS:
+            if size > text_left + OVERHEAD:
+                raise damaged(source, f"has more than {limits.image_text} bytes of text")
             keyword, text = _text(source, kind, _data(source, kind, offset, size), text_left)
             text_left -= len(text)
             png.texts.append((keyword, text))

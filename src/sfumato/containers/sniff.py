@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.model_file import (
@@ -18,7 +17,7 @@ from sfumato.containers.model_file import (
 from sfumato.containers.sizes import human
 from sfumato.containers.sniff_pickle import hidden_pickle, sniff_pickle
 from sfumato.containers.sniff_signatures import SIGNATURES
-from sfumato.containers.sniff_text import is_text, sniff_text
+from sfumato.containers.sniff_text import check_bytes, is_text, sniff_text
 from sfumato.containers.source import Source
 from sfumato.errors import Damaged, NotAModel, Unsupported
 
@@ -76,8 +75,10 @@ def _zip(source: Source, head: bytes, limits: Limits) -> Container | None:
 
     length = int.from_bytes(head[26:28], "little")
     names = [head[30 : 30 + length]]
-    with suppress(Damaged):  # its reader says what is wrong
+    try:
         names += [entry.raw_name for entry in read_table(source, limits)[1]]
+    except Damaged:
+        check_bytes(source, head)  # all else that is wrong is said by its reader
     return NPZ if all(name.endswith(b".npy") for name in names) else TORCH_ZIP
 
 

@@ -24,10 +24,8 @@ LEGACY = re.compile(
 )
 """the first of the stacked pickles of old torch files, in every protocol"""
 
-USUAL = re.compile(
-    rb"\x80|\([dlt]p\d+\n|[\]}]q|\(?[ci][A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n",
-)
-"""how pickles begin that pickle.dump makes"""
+USUAL = re.compile(rb"\x80|\([dlt]p\d+\n|[\]}]q")
+"""how pickles begin that no text begins like"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +35,18 @@ class Peek:
     end: int = -1
     """offset after the first pickle; -1 where it did not come to an end"""
     journal: Journal = field(default_factory=Journal)
+
+    @property
+    def calls(self) -> bool:
+        """True where something would be called, not only looked for: words on lines of their own
+        read like imports."""
+        done = self.end >= 0
+        return any(done or event.kind not in ("import", "note") for event in self.journal.refused)
+
+    @property
+    def imports(self) -> bool:
+        """True where a name is imported that honest pickles import."""
+        return any(e.kind == "import" and e.risk != "refused" for e in self.journal)
 
 
 def peek(source: Source, limits: Limits) -> Peek:
@@ -68,10 +78,10 @@ def hidden_pickle(source: Source, head: bytes, limits: Limits) -> Container | No
     """
     if head[0] not in OPCODES or head.startswith(b"PK\3\4") or LEGACY.match(head):
         return None
-    if head[0] == 0x80 and head[8:9] not in b"{ \t\r\n":
-        return None  # an ordinary pickle, which its reader walks
+    if USUAL.match(head) and head[8:9] not in b"{ \t\r\n":
+        return None  # a pickle and nothing else: its reader walks it
     found = peek(source, limits)
-    return PICKLE if found.journal.dangerous else None
+    return PICKLE if found.calls else None
 
 
 def sniff_pickle(source: Source, head: bytes, limits: Limits) -> Container | None:
@@ -83,4 +93,4 @@ def sniff_pickle(source: Source, head: bytes, limits: Limits) -> Container | Non
     if USUAL.match(head):
         return PICKLE
     found = peek(source, limits)
-    return PICKLE if found.end == source.size or len(found.journal) else None
+    return PICKLE if found.end == source.size or found.imports or found.calls else None

@@ -74,13 +74,24 @@ def sniff_text(source: Source, head: bytes) -> Container | None:
         raise NotAModel(source.path, "is text in UTF-16, not a model")
     if is_text(head):
         raise NotAModel(source.path, _plain(head))
-    if REPLACED in head[:64] and head.count(REPLACED) > 2:
-        raise Damaged(
-            source.path,
-            "was treated as text on its way: its bytes above 127 have been replaced; "
-            "download it again, as it is",
-        )
+    if REPLACED in head[:64]:
+        check_bytes(source, head)
     return None
+
+
+def check_bytes(source: Source, head: bytes) -> None:
+    """Raises Damaged for a file of bytes that some program took for text and changed."""
+    if head.count(REPLACED) > 2:
+        change = "replaced"
+    elif len(head) > 256 and max(head) < 0x80:
+        change = "removed"
+    else:
+        return
+    raise Damaged(
+        source.path,
+        f"was treated as text on its way: its bytes above 127 have been {change}; "
+        "download it again, as it is",
+    )
 
 
 def is_text(head: bytes) -> bool:
