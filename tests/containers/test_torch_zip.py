@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from sfumato.containers.tensor import CHUNK, tied
 from sfumato.containers.torch.legacy import read_torch_legacy
 from sfumato.containers.torch.stack import starts_stacked
 from sfumato.containers.torch.zip_file import read_torch_zip
-from sfumato.errors import Unreadable
+from sfumato.errors import Damaged, Unreadable
 
 FORMATS = ("zip", "legacy")
 either = pytest.mark.parametrize("form", FORMATS)
@@ -34,7 +36,8 @@ def saved(path: Path, value: object, form: str = "zip", protocol: int = 2) -> Mo
 
 
 def raw(value: torch.Tensor) -> bytes:
-    return value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    whole = value.detach().clone(memory_format=torch.contiguous_format)
+    return whole.reshape(-1).view(torch.uint8).numpy().tobytes()
 
 
 def assert_same(model: ModelFile, tensors: dict[str, torch.Tensor]) -> None:
@@ -90,11 +93,17 @@ def test_a_tensor_of_any_sort_reads_as_torch_reads_it(tmp_path: Path, form: str,
 
 
 @either
-@pytest.mark.parametrize("protocol", [0, 1, 2, 3, 4, 5])
+@pytest.mark.parametrize("protocol", [1, 2, 3, 4, 5])
 def test_every_pickle_protocol_is_read(tmp_path: Path, form: str, protocol: int) -> None:
     tensors = {"a": BASE, "b": BASE[5:9]}
     with saved(tmp_path / "a.pt", tensors, form, protocol) as model:
         assert_same(model, tensors)
+
+
+@either
+def test_protocol_zero_loses_its_storages_and_is_refused(tmp_path: Path, form: str) -> None:
+    with pytest.raises(Damaged, match="a persistent id is not that of a storage"):
+        saved(tmp_path / "a.pt", {"a": BASE}, form, 0)
 
 
 @st.composite
@@ -184,8 +193,36 @@ def test_a_whole_module_opens_with_the_names_of_its_state_dict(tmp_path: Path) -
         assert bytes(model["0.weight"].read()) == raw(module[0].weight)
 
 
+@either
+def test_an_embedding_in_a_parameter_dict_is_read(tmp_path: Path, form: str) -> None:
+    param = torch.nn.ParameterDict({"*": torch.nn.Parameter(torch.ones(2, 4))})
+    value = {"string_to_token": {"*": torch.tensor(265)}, "string_to_param": param}
+    with saved(tmp_path / "a.pt", value, form) as model:
+        assert model["string_to_param.*"].read() == raw(torch.ones(2, 4))
+        assert not model.journal.dangerous
+
+
+def test_objects_that_are_not_emulated_are_listed_and_not_kept(tmp_path: Path) -> None:
+    options = argparse.Namespace(lr=0.5, best=torch.ones(1))
+    with saved(tmp_path / "a.ckpt", {"state_dict": {"w": BASE}, "args": options}) as model:
+        assert list(model) == ["w", "args.best"]
+        assert model.extras["args.lr"] == 0.5
+        assert isinstance(model.tree, dict) and "args" not in model.tree
+        assert not model.journal.dangerous
+
+
+@either
+def test_a_pickle_of_many_megabytes_is_read(tmp_path: Path, form: str) -> None:
+    words = [f"word {number:060}" for number in range(40_000)]
+    with saved(tmp_path / "a.pt", {"w": BASE, "words": words}, form) as model:
+        assert_same(model, {"w": BASE})
+        assert model.extras["words.39999"] == words[-1]
+
+
 def test_quantised_tensors_are_left_out_with_a_note(tmp_path: Path) -> None:
-    quantised = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        quantised = torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.qint8)
     with saved(tmp_path / "a.pt", {"q": quantised, "w": torch.ones(2)}) as model:
         assert list(model) == ["w"]
         assert "tensors of type QInt8 are left out" in model.notes

@@ -213,17 +213,26 @@ def _check_sizes(archive: Archive) -> None:
     total = 0
     for entry in archive.entries:
         total += entry.size
-        name, flags, method = escape(entry.name), entry.flags, entry.method
-        if flags & ENCRYPTED:
-            _fault(archive, f"the zip member {name} is encrypted", Unsupported)
-        elif flags & ~KNOWN_FLAGS:
-            _fault(archive, f"the zip member {name} has the unknown flags {flags:#x}")
-        if method not in (STORED, DEFLATED):
-            how = METHODS.get(method, f"method {method}")
-            _fault(archive, f"the zip member {name} is packed with {how}", Unsupported)
-        elif method == STORED and entry.packed != entry.size:
-            _fault(archive, f"the zip member {name} is stored and yet changes its size")
-        elif entry.size > entry.packed * EXPANSION:
-            _fault(archive, f"the zip member {name} claims to unpack to {entry.size} bytes")
+        if entry.flags & ENCRYPTED or entry.method not in (STORED, DEFLATED):
+            reason = "encrypted" if entry.flags & ENCRYPTED else f"packed with {_packing(entry)}"
+            _fault(archive, f"the zip member {escape(entry.name)} is {reason}", Unsupported)
+            continue
+        reason = _size_fault(entry)
+        if reason:
+            _fault(archive, f"the zip member {escape(entry.name)} {reason}")
     if total > archive.source.size * BOMB_FACTOR + BOMB_SLACK:
         _fault(archive, f"the zip archive claims to unpack to {total} bytes")
+
+
+def _packing(entry: Entry) -> str:
+    return METHODS.get(entry.method, f"method {entry.method}")
+
+
+def _size_fault(entry: Entry) -> str:
+    if entry.flags & ~KNOWN_FLAGS:
+        return f"has the unknown flags {entry.flags:#x}"
+    if entry.method == STORED and entry.packed != entry.size:
+        return "is stored and yet changes its size"
+    if entry.size > entry.packed * EXPANSION:
+        return f"claims to unpack to {entry.size} bytes"
+    return ""

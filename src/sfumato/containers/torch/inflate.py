@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from sfumato.containers.tensor import CHUNK
 from sfumato.containers.torch.readable import Readable, Span
@@ -22,6 +23,7 @@ class Inflated:
     start: int
     packed: int
     size: int
+    seekable: ClassVar[bool] = False
 
     def read(self, offset: int, size: int) -> bytes:
         """Exactly `size` bytes from `offset`."""

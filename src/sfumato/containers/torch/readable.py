@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from sfumato.containers.tensor import CHUNK
 from sfumato.errors import Damaged
@@ -55,6 +55,9 @@ class Blob:
 class Region(Protocol):
     """The bytes of one storage or member, wherever and however they are kept."""
 
+    seekable: ClassVar[bool]
+    """False where reading from the middle costs as much as reading from the start"""
+
     @property
     def size(self) -> int:
         """Bytes in all."""
@@ -76,6 +79,7 @@ class Span:
     source: Readable
     start: int
     size: int
+    seekable: ClassVar[bool] = True
 
     @property
     def path(self) -> Path:

@@ -100,9 +100,11 @@ class _Stack:
         if isinstance(claim, str):
             self.storages.fault(claim)
             return StorageRef("", None, "", 0, self.where)
-        storage = Storage(claim.key, claim.dtype, claim.nbytes, quantised=claim.quantised)
+        storage = Storage(
+            claim.key, claim.elements.dtype, claim.nbytes, quantised=claim.elements.quantised
+        )
         self.storages.add(self.where, claim, storage)
-        self.items[claim.key] = claim.item
+        self.items[claim.key] = claim.elements.item
         if claim.view is None:
             return self.storages.reference(self.where, claim)
         return self._view(claim)
@@ -120,9 +122,11 @@ class _Stack:
             self.storages.fault(f"a view reaches beyond the storage {escape(claim.key)}")
             offset, numel = 0, 0
         key = f"{claim.key} view {text(view[0])}"
-        slice_ = Claim(key, claim.location, numel, claim.dtype, claim.item, claim.quantised, None)
-        storage = Storage(claim.key, claim.dtype, slice_.nbytes, quantised=claim.quantised)
-        storage.start = offset * claim.item
+        slice_ = Claim(key, claim.location, numel, claim.elements)
+        storage = Storage(
+            claim.key, claim.elements.dtype, slice_.nbytes, quantised=claim.elements.quantised
+        )
+        storage.start = offset * claim.elements.item
         if (self.where, key) not in self.storages.table:
             self.views.setdefault(claim.key, []).append(storage)
         self.storages.add(self.where, slice_, storage)

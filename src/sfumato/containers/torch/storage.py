@@ -50,9 +50,31 @@ NUMBERS: Mapping[str, DType] = {
 QUANTISED: Mapping[str, int] = {"QInt8": 1, "QUInt8": 1, "QInt32": 4, "QUInt4x2": 1, "QUInt2x4": 1}
 """storage classes whose numbers mean nothing without a scale → bytes of one element"""
 
-UNTYPED = {
-    "torch.storage.UntypedStorage", "torch.storage._UntypedStorage", "torch.UntypedStorage",
-}  # fmt: skip
+UNTYPED = ("storage.UntypedStorage", "storage._UntypedStorage", "UntypedStorage")
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """What a storage class says of the elements."""
+
+    dtype: DType | None
+    item: int
+    """bytes of one"""
+    quantised: str = ""
+
+
+CLASSES: Mapping[str, Elements] = {
+    **{f"torch.{name}": Elements(None, 1) for name in UNTYPED},
+    **{
+        f"torch.{place}{name}Storage": elements
+        for place in ("", "cuda.")
+        for name, elements in (
+            *((name, Elements(dtype, dtype.bits // 8)) for name, dtype in NUMBERS.items()),
+            *((name, Elements(None, item, name)) for name, item in QUANTISED.items()),
+        )
+    },
+}
+"""every storage class by its dotted name"""
 
 LARGEST = 2**63
 """counts and offsets stay below this, as in every program that reads such files"""
@@ -87,16 +109,13 @@ class Claim:
     key: str
     location: str
     numel: int
-    dtype: DType | None
-    item: int
-    """bytes of one element"""
-    quantised: str
-    view: Value
+    elements: Elements
+    view: Value = None
 
     @property
     def nbytes(self) -> int:
         """Bytes that the storage must have."""
-        return self.numel * self.item
+        return self.numel * self.elements.item
 
 
 @dataclass(slots=True)
@@ -121,6 +140,10 @@ class Storages:
     )
     _arrays: int = 0
     _logical: int = 0
+    _file: str = ""
+
+    def __post_init__(self) -> None:
+        self._file = str(self.path)
 
     def fault(self, reason: str) -> None:
         """Remember one reason for which the file is refused in the end."""
@@ -138,8 +161,8 @@ class Storages:
     def add(self, where: str, claim: Claim, storage: Storage) -> None:
         """Register a storage; every mention of it must agree with the first."""
         first = self.table.setdefault((where, claim.key), storage)
-        if claim.quantised:
-            self.note(f"tensors of type {claim.quantised} are left out")
+        if claim.elements.quantised:
+            self.note(f"tensors of type {claim.elements.quantised} are left out")
         if first.nbytes != storage.nbytes:
             self.fault(
                 f"the storage {escape(claim.key)} is said to have {first.nbytes} bytes and "
@@ -152,17 +175,18 @@ class Storages:
 
     def reference(self, where: str, claim: Claim) -> StorageRef:
         """What the pickle gets in place of the storage."""
-        return StorageRef(claim.key, claim.dtype, claim.location, claim.numel, where)
+        return StorageRef(claim.key, claim.elements.dtype, claim.location, claim.numel, where)
 
     def tensor(self, pending: PendingTensor) -> Tensor | None:
         """The tensor that a description means; None for quantised numbers."""
         reference = pending.storage
         dtype = pending.dtype
-        key = (reference.where, reference.key, pending.offset, pending.shape, pending.strides)
-        known = self._tensors.get((*key, dtype))
+        place = (reference.where, reference.key)
+        key = (*place, pending.offset, pending.shape, pending.strides, dtype.name)
+        known = self._tensors.get(key)
         if known is not None:
             return known
-        storage = self.table.get((reference.where, reference.key))
+        storage = self.table.get(place)
         if storage is None or (storage.region is None and storage.nbytes):
             raise self.damaged(f"the storage {escape(reference.key)} is missing")
         if storage.quantised:
@@ -170,7 +194,7 @@ class Storages:
         view = self._view(storage, pending, dtype)
         tensor = tensor_of(view, self._origin(storage, view))
         self._count(tensor)
-        self._tensors[(*key, dtype)] = tensor
+        self._tensors[key] = tensor
         return tensor
 
     def array(self, array: NumpyArray, dtype: DType) -> Tensor:
@@ -190,19 +214,22 @@ class Storages:
         """Where the tensor lies, once every number in its description has been checked."""
         offset, shape, strides = pending.offset, pending.shape, pending.strides
         numbers = (offset, *shape, *strides)
-        where = f"a tensor in the storage {escape(pending.storage.key)}"
         if len(shape) > self.limits.rank or len(shape) != len(strides):
-            raise self.damaged(f"{where} has {len(shape)} sizes and {len(strides)} strides")
-        if any(number < 0 or number >= LARGEST for number in numbers):
-            raise self.damaged(f"{where} has a size, stride or offset that cannot be")
+            raise self._misfit(pending, f"has {len(shape)} sizes and {len(strides)} strides")
+        if min(numbers) < 0 or max(numbers) >= LARGEST:
+            raise self._misfit(pending, "has a size, stride or offset that cannot be")
         item = dtype.bits // 8
         room = storage.nbytes // item
         reach = offset + extent(shape, strides)
         if reach > room:
-            raise self.damaged(f"{where} reaches {reach} elements far, and the storage has {room}")
+            said = f"reaches {reach} elements far, and the storage has {room}"
+            raise self._misfit(pending, said)
         start = storage.start + offset * item
         region = storage.region or Span(Blob(self.path, b""), 0, 0)
         return View(region, start, dtype, shape, strides, storage.swapped)
+
+    def _misfit(self, pending: PendingTensor, said: str) -> Damaged:
+        return self.damaged(f"a tensor in the storage {escape(pending.storage.key)} {said}")
 
     def _origin(self, storage: Storage, view: View) -> Origin:
         plain = contiguous(view.shape, view.strides)
@@ -211,7 +238,7 @@ class Storages:
             storage.region.size if storage.region else storage.nbytes,
             view.start,
             None if plain else view.strides,
-            file=str(self.path),
+            file=self._file,
         )
 
     def _count(self, tensor: Tensor) -> None:
@@ -236,21 +263,16 @@ def read_claim(pid: Value, limits: Limits) -> Claim | str:
     kind, key, location, numel = pid[1:5]
     if not isinstance(kind, Global):
         return "a storage has a type that is not a class"
-    name = kind.dotted
-    stem = name.removeprefix("torch.").removeprefix("cuda.").removesuffix("Storage")
-    dtype, item = NUMBERS.get(stem), QUANTISED.get(stem, 1)
-    if dtype is not None:
-        item = dtype.bits // 8
-    elif name not in UNTYPED and stem not in QUANTISED:
-        return f"{escape(name)} is not a storage class"
+    elements = CLASSES.get(kind.dotted)
+    if elements is None:
+        return f"{escape(kind.dotted)} is not a storage class"
     key = text(key)
     if not key or len(key) > limits.name_bytes:
         return "a storage has no usable key"
     if type(numel) is not int or not 0 <= numel < LARGEST // 16:
         return f"the storage {escape(key)} has a number of elements that cannot be"
-    quantised = stem if stem in QUANTISED else ""
     view = pid[5] if len(pid) == 6 else None
-    return Claim(key, text(location), numel, dtype, item, quantised, view)
+    return Claim(key, text(location), numel, elements, view)
 
 
 def text(value: Value) -> str:

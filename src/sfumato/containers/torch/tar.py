@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from struct import Struct
 
-from sfumato.containers.dtype import DType
+from sfumato.containers.dtype import U8
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.model_file import TORCH_TAR, ModelFile
 from sfumato.containers.pickles.values import Global, PendingTensor, StorageRef, Value
@@ -14,7 +14,7 @@ from sfumato.containers.torch.nested import opener
 from sfumato.containers.torch.opened import opened
 from sfumato.containers.torch.readable import Readable, Span
 from sfumato.containers.torch.stack import PickleStream
-from sfumato.containers.torch.storage import NUMBERS, Claim, Storage, Storages, text
+from sfumato.containers.torch.storage import CLASSES, Claim, Elements, Storage, Storages, text
 from sfumato.containers.torch.tar_members import read_members
 
 WHERE = "tar"
@@ -26,7 +26,6 @@ RANK = Struct("<i4x")
 class _Kept:
     """A storage by the number that the pickles call it."""
 
-    dtype: DType
     claim: Claim
     storage: Storage
 
@@ -75,27 +74,25 @@ def _read_storages(member: Readable, storages: Storages) -> dict[int, _Kept]:
         if not isinstance(triple, tuple) or len(triple) != 3:
             raise storages.damaged(f"storage {number} of the member storages is not described")
         key, location, kind = triple
-        dtype = _storage_type(kind, storages)
+        kinds = _storage_type(kind, storages)
         elements = int.from_bytes(_take(member, at, 8, storages), "little", signed=True)
-        item = dtype.bits // 8
-        if elements < 0 or elements * item > member.size - at - 8:
+        if elements < 0 or elements * kinds.item > member.size - at - 8:
             raise storages.damaged(f"storage {number} of the member storages is cut off")
-        claim = Claim(str(_number(key)), text(location), elements, dtype, item, "", None)
-        storage = Storage(claim.key, dtype, claim.nbytes, Span(member, at + 8, claim.nbytes))
+        claim = Claim(str(_number(key)), text(location), elements, kinds)
+        storage = Storage(claim.key, kinds.dtype, claim.nbytes, Span(member, at + 8, claim.nbytes))
         storages.add(WHERE, claim, storage)
-        kept[_number(key)] = _Kept(dtype, claim, storage)
+        kept[_number(key)] = _Kept(claim, storage)
         at += 8 + claim.nbytes
     views, _ = stream.run(at, "member storages, views")
     _add_views(views, kept, storages)
     return kept
 
 
-def _storage_type(kind: Value, storages: Storages) -> DType:
-    name = kind.dotted if isinstance(kind, Global) else ""
-    stem = name.removeprefix("torch.").removeprefix("cuda.").removesuffix("Storage")
-    if stem not in NUMBERS:
+def _storage_type(kind: Value, storages: Storages) -> Elements:
+    elements = CLASSES.get(kind.dotted) if isinstance(kind, Global) else None
+    if elements is None or elements.dtype is None:
         raise storages.damaged("a storage in the member storages has no type that is known")
-    return NUMBERS[stem]
+    return elements
 
 
 def _add_views(views: Value, kept: dict[int, _Kept], storages: Storages) -> None:
@@ -110,11 +107,11 @@ def _add_views(views: Value, kept: dict[int, _Kept], storages: Storages) -> None
         if base is None or offset < 0 or elements < 0 or offset + elements > base.claim.numel:
             raise storages.damaged("a view in the member storages reaches beyond its storage")
         old = base.claim
-        claim = Claim(str(target), old.location, elements, old.dtype, old.item, "", None)
-        storage = Storage(base.storage.name, old.dtype, claim.nbytes, base.storage.region)
-        storage.start = base.storage.start + offset * old.item
+        claim = Claim(str(target), old.location, elements, old.elements)
+        storage = Storage(base.storage.name, old.elements.dtype, claim.nbytes, base.storage.region)
+        storage.start = base.storage.start + offset * old.elements.item
         storages.add(WHERE, claim, storage)
-        kept[target] = _Kept(base.dtype, claim, storage)
+        kept[target] = _Kept(claim, storage)
 
 
 def _read_tensors(
@@ -138,7 +135,8 @@ def _read_tensors(
         numbers = Struct(f"<{2 * rank + 1}q").unpack(raw)
         reference: StorageRef = storages.reference(WHERE, base.claim)
         shape, strides, offset = numbers[:rank], numbers[rank : 2 * rank], numbers[-1]
-        tensors[_number(triple[0])] = PendingTensor(reference, offset, shape, strides, base.dtype)
+        dtype = base.claim.elements.dtype or U8
+        tensors[_number(triple[0])] = PendingTensor(reference, offset, shape, strides, dtype)
         at += RANK.size + len(raw)
     return tensors
 

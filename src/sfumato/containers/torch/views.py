@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from operator import mul
 
 from sfumato.containers.dtype import DType
 from sfumato.containers.tensor import CHUNK, Origin, Tensor
@@ -31,7 +32,7 @@ def extent(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
     """Elements of the storage from the first to the last that the view touches."""
     if 0 in shape:
         return 0
-    return 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    return 1 + sum(map(mul, shape, strides)) - sum(strides)
 
 
 def c_strides(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -94,7 +95,7 @@ class View:
         rows = max(1, (CHUNK - inner) // step)
         held = (rows - 1) * self.strides[0] * self.item + inner
         overlapping = self.strides[0] * self.item < inner and self.strides[0] != 0
-        if held > WIDEST or (overlapping and rows < self.shape[0]):
+        if held > WIDEST or (overlapping and rows < self.shape[0]) or not self.region.seekable:
             return self.shape[0]
         return rows
 
@@ -126,6 +127,7 @@ def tensor_of(view: View, origin: Origin) -> Tensor:
     if origin.strides is None and not view.swapped:
         nbytes = view.dtype.nbytes(view.shape)
         read = partial(view.region.read, view.start, nbytes)
-        pieces = partial(view.region.chunks, view.start, nbytes)
+        small = nbytes <= CHUNK
+        pieces = None if small else partial(view.region.chunks, view.start, nbytes)
         return Tensor(view.dtype, view.shape, read, pieces, origin)
     return Tensor(view.dtype, view.shape, view.read, view.pieces, origin)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
 
 from sfumato.containers.pickles.machine import run
 from sfumato.containers.pickles.values import StorageRef, Value
@@ -13,7 +13,7 @@ from sfumato.containers.torch.archive import DEFLATED, STORED, Archive, read_arc
 from sfumato.containers.torch.directory import Entry
 from sfumato.containers.torch.other_zips import name_zip
 from sfumato.containers.torch.readable import Readable
-from sfumato.containers.torch.storage import Storage, Storages, read_claim
+from sfumato.containers.torch.storage import Claim, Storage, Storages, read_claim
 from sfumato.errors import BadFile, Damaged
 
 PICKLE = "data.pkl"
@@ -29,6 +29,63 @@ MOST_SCANNED = 1000
 """members of a refused archive that are looked at for evidence"""
 
 
+@dataclass(frozen=True, slots=True)
+class _Members:
+    """The members of one archive that hold storages, as its pickle refers to them."""
+
+    storages: Storages
+    archive: Archive
+    where: str
+    """what the pickle is called in the journal"""
+    prefix: str
+    """what the name of every such member begins with"""
+    inside: str
+    """the place of an archive that is itself inside a pickle; empty for a file"""
+    swapped: bool
+    """True where the numbers are big-endian"""
+
+    def refer(self, pid: Value) -> StorageRef:
+        """What the pickle gets for a persistent id, once the archive has what it claims."""
+        storages, where = self.storages, self.where
+        claim = read_claim(pid, storages.limits)
+        if isinstance(claim, str):
+            storages.fault(claim)
+            return StorageRef("", None, "", 0, where)
+        known = storages.table.get((where, claim.key))
+        entry = self.archive.members.get(self.prefix + claim.key)
+        if entry is None:
+            storages.fault(f"the member data/{escape(claim.key)} is missing from the archive")
+        elif entry.size != claim.nbytes:
+            storages.fault(
+                f"the member data/{escape(claim.key)} has {entry.size} bytes, and its storage of "
+                f"{claim.numel} elements needs {claim.nbytes}"
+            )
+        elif known is None or known.dtype is not claim.elements.dtype:
+            storages.add(where, claim, self._storage(claim, entry))
+        return storages.reference(where, claim)
+
+    def _storage(self, claim: Claim, entry: Entry) -> Storage:
+        return Storage(
+            self.inside + entry.name,
+            claim.elements.dtype,
+            claim.nbytes,
+            self.archive.region(entry),
+            swapped=self.swapped,
+            quantised=claim.elements.quantised,
+        )
+
+    def note_unused(self) -> None:
+        """Say how much of the archive no tensor uses."""
+        prefix, where, table = self.prefix, self.where, self.storages.table
+        unused = sum(
+            entry.size
+            for name, entry in self.archive.members.items()
+            if name.startswith(prefix) and (where, name[len(prefix) :]) not in table
+        )
+        if unused:
+            self.storages.note(f"{human(unused)} of storages are not used by any tensor")
+
+
 def walk_zip(source: Readable, storages: Storages, inside: str, nested: Nested) -> Value:
     """The value pickled in the archive; its storages are registered, and nothing else is read.
 
@@ -42,69 +99,44 @@ def walk_zip(source: Readable, storages: Storages, inside: str, nested: Nested) 
         raise refusal
     entry = next(e for e in archive.entries if e.name.split("/")[-1] == PICKLE)
     root = entry.name.removesuffix(PICKLE)
+    where, swapped = inside + entry.name, _big_endian(archive, root)
+    members = _Members(storages, archive, where, f"{root}data/", inside, swapped)
     data = archive.read(entry, storages.limits.pickle_bytes)
-    where = inside + entry.name
-    refer = partial(_refer, storages, archive, root, where, _big_endian(archive, root))
     value, end = run(
         data,
         path=source.path,
         where=where,
         journal=storages.journal,
         limits=storages.limits,
-        persistent=refer,
+        persistent=members.refer,
         nested=nested,
     )
     if end < len(data):
-        storages.notes.append(f"{len(data) - end} bytes follow the pickle in {escape(entry.name)}")
+        storages.note(f"{len(data) - end} bytes follow the pickle in {escape(entry.name)}")
         _scan(data, end, storages, where, nested)
     storages.settle()
     storages.notes.extend(archive.notes)
-    _note_unused(archive, storages, where, root)
+    members.note_unused()
     return value
-
-
-def _refer(
-    storages: Storages, archive: Archive, root: str, where: str, swapped: bool, pid: Value
-) -> StorageRef:
-    """What the pickle gets for a persistent id, once the archive has what it claims."""
-    claim = read_claim(pid, storages.limits)
-    if isinstance(claim, str):
-        storages.fault(claim)
-        return StorageRef("", None, "", 0, where)
-    known = storages.table.get((where, claim.key))
-    entry = archive.members.get(f"{root}data/{claim.key}")
-    if entry is None:
-        storages.fault(f"the member data/{escape(claim.key)} is missing from the archive")
-    elif entry.size != claim.nbytes:
-        storages.fault(
-            f"the member data/{escape(claim.key)} has {entry.size} bytes, and its storage of "
-            f"{claim.numel} elements needs {claim.nbytes}"
-        )
-    elif known is None or known.dtype is not claim.dtype:
-        name = f"{where.removesuffix(entry.name)}{entry.name}"
-        region = archive.region(entry)
-        storage = Storage(name, claim.dtype, claim.nbytes, region, swapped=swapped)
-        storage.quantised = claim.quantised
-        storages.add(where, claim, storage)
-    return storages.reference(where, claim)
 
 
 def _misfit(archive: Archive) -> BadFile | None:
     """Why an archive that is sound is not a torch file."""
     path = archive.source.path
     names = [entry.name for entry in archive.entries]
-    other = name_zip(path, names)
+    pickles = [name for name in names if name.lower().endswith(PICKLE)]
+    pickles = [name for name in pickles if name.lower().split("/")[-1] == PICKLE]
+    root = pickles[0][: -len(PICKLE)] if len(pickles) == 1 else ""
+    strange = [entry.name for entry in archive.entries if not _belongs(entry, root)]
+    other = name_zip(path, names) if strange or not pickles else None
     if other is not None:
         return other
-    pickles = [name for name in names if name.split("/")[-1].lower() == PICKLE]
     if len(pickles) > 1:
         return Damaged(path, f"holds {len(pickles)} pickles that each could be the model")
-    root = pickles[0].removesuffix(PICKLE)
-    if root.count("/") > 1 or root == pickles[0]:
+    if root.count("/") > 1 or not pickles[0].endswith(PICKLE):
         return Damaged(path, f"keeps its pickle in {escape(pickles[0])}, where torch does not look")
-    strange = [entry for entry in archive.entries if not _belongs(entry, root)]
     if strange:
-        return Damaged(path, f"holds the member {escape(strange[0].name)}, which no torch file has")
+        return Damaged(path, f"holds the member {escape(strange[0])}, which no torch file has")
     return None
 
 
@@ -125,17 +157,6 @@ def _big_endian(archive: Archive, root: str) -> bool:
     if order not in (b"little", b"big"):
         raise Damaged(archive.source.path, f"has the byte order {escape(repr(order))}")
     return order == b"big"
-
-
-def _note_unused(archive: Archive, storages: Storages, where: str, root: str) -> None:
-    prefix = f"{root}data/"
-    unused = [
-        entry.size
-        for name, entry in archive.members.items()
-        if name.startswith(prefix) and (where, name[len(prefix) :]) not in storages.table
-    ]
-    if sum(unused):
-        storages.notes.append(f"{human(sum(unused))} of storages are not used by any tensor")
 
 
 def _collect_evidence(archive: Archive, storages: Storages, inside: str, nested: Nested) -> None:
