@@ -85,6 +85,11 @@ def test_a_decider_that_cannot_be_read_leaves_the_default() -> None:
     assert "not there" in predicted(bare).reason
 
 
+def test_nothing_is_read_of_an_sd2_layout_of_another_size() -> None:
+    tiny = replace(SD2, widths=(32, 64, 64, 64), context=24)
+    assert predicted(sd2(tiny)).type == "epsilon"
+
+
 def test_unclip_and_the_upscaler_predict_v() -> None:
     unclip = sd2(replace(SD2, labels=2048, class_labels=True))
     assert predicted(unclip).type == "v" and identify(unclip).variant == "unclip-h"

@@ -44,17 +44,22 @@ WORDS: dict[str, Type] = {
 def predict(
     family: str,
     variant: str,
-    prefix: str,
+    prefix: str | None,
     *,
     model: Tensors,
     metadata: Mapping[str, str],
     extras: Mapping[str, Leaf],
 ) -> Prediction:
-    """What the denoiser at `prefix` predicts, from the first source that says so."""
+    """What the denoiser at `prefix` predicts, from the first source that says so.
+
+    prefix: None for a denoiser of no published size, whose numbers tell nothing.
+    """
     zero = _zero_snr(model, metadata)
     found = _from_metadata(metadata) or _from_markers(model) or _from_family(family, variant)
     if found is None and family == "sd2":
-        found = _from_steps(extras) or _from_spread(prefix, model)
+        found = _from_steps(extras)
+        if found is None and prefix is not None:
+            found = _from_spread(prefix, model)
     if found is None:
         found = ("epsilon", "nothing says otherwise, and models of this family usually do")
     return Prediction(found[0], found[1], zero)

@@ -187,7 +187,7 @@ def _prediction(
 ) -> Prediction | None:
     if kind not in ("checkpoint", *DENOISERS) or reading.family == "unknown":
         return None
-    prefix = reading.main.prefix if reading.main else ""
+    prefix = reading.main.prefix if reading.main and not reading.main.custom else None
     return predict(
         reading.family, reading.variant, prefix, model=model, metadata=metadata, extras=extras
     )
