@@ -32,6 +32,8 @@ class Journal:
     """Events in the order in which they would have happened."""
 
     events: list[Event] = field(default_factory=list[Event])
+    room: int = field(default=-1, repr=False, compare=False)
+    """bytes the walk may still copy, over all streams and what lies inside them; -1 before it"""
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)

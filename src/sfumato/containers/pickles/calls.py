@@ -19,7 +19,7 @@ from sfumato.containers.pickles.values import (
     StorageRef,
     Value,
 )
-from sfumato.errors import FileError
+from sfumato.errors import BadFile, Unsupported
 
 SLOT = 64
 """bytes an item of a copied container is reckoned to take"""
@@ -29,8 +29,12 @@ DEEPEST = 8
 """torch files inside bytes inside torch files; also the bound of the recursion through the hook"""
 
 
-def invoke(m: Machine, callee: Value, arguments: Value, at: int) -> Value:
-    """What calling `callee` gives: the emulation's result, or a record of the call."""
+def invoke(m: Machine, callee: Value, arguments: Value, at: int, *, making: bool = False) -> Value:
+    """What calling `callee` gives: the emulation's result, or a record of the call.
+
+    `making` is for opcodes that make an instance without running its constructor.
+    """
+    m.made += 1
     if isinstance(callee, Record):
         return _refuse(m, _result_of(callee), arguments, at)
     if not isinstance(callee, Global):
@@ -41,7 +45,8 @@ def invoke(m: Machine, callee: Value, arguments: Value, at: int) -> Value:
     known = m.kin(callee)
     emulation = known.emulation
     if emulation is None:
-        m.log(at, "call", callee.dotted, known.risk, arguments)
+        plain = making or known.listed or _enum_like(arguments)
+        m.log(at, "call", callee.dotted, known.risk if plain else "refused", arguments)
         return Record(callee, arguments)
     return _emulate(m, callee, emulation, arguments, at)
 
@@ -93,9 +98,9 @@ def _result_of(record: Record) -> Global:
     return record.origin if name.endswith("(…)") else Global(record.origin.module, f"{name}(…)")
 
 
-def make(m: Machine, kind: Value, arguments: Value, at: int) -> Value:
-    """An instance made without its constructor, as NEWOBJ does: the same to us as a call."""
-    return invoke(m, kind, arguments, at)
+def _enum_like(arguments: tuple[Value, ...]) -> bool:
+    """True for the arguments that look up a member of an enumeration, or none at all."""
+    return not arguments or (len(arguments) == 1 and isinstance(arguments[0], str | int))
 
 
 # ── functions whose first argument is what they call ──────────────────────────────────────────────
@@ -117,14 +122,14 @@ def _reconstructor(m: Machine, callee: Global, arguments: tuple[Value, ...], at:
         raise Foreign
     kind, state = _inner(m, arguments[0], at), arguments[2]
     m.log(at, "call", callee.dotted, "allowed")
-    return invoke(m, kind, () if state is None else (state,), at)
+    return invoke(m, kind, () if state is None else (state,), at, making=True)
 
 
 def _newobj(m: Machine, callee: Global, arguments: tuple[Value, ...], at: int) -> Value:
     """copyreg.__newobj__(class, …): how protocols 0 and 1 spell NEWOBJ."""
     kind = _inner(m, arguments[0] if arguments else None, at)
     m.log(at, "call", callee.dotted, "allowed")
-    return make(m, kind, arguments[1:], at)
+    return invoke(m, kind, arguments[1:], at, making=True)
 
 
 def _from_type(m: Machine, callee: Global, arguments: tuple[Value, ...], at: int) -> Value:
@@ -144,11 +149,14 @@ def _load_from_bytes(m: Machine, callee: Global, arguments: tuple[Value, ...], a
     if not isinstance(data, bytes | bytearray):
         raise Malformed("a torch file inside the pickle is not bytes")
     m.log(at, "call", callee.dotted, "allowed")
+    m.spend(at, 3 * len(data))
     try:
         return m.nested(bytes(data), m.where)
-    except FileError as error:
-        error.journal = error.journal or m.journal
-        raise
+    except Unsupported as error:
+        m.leave_unread(at, error.reason)
+    except BadFile as error:
+        m.postpone(at, error.reason)
+    return Record(callee, arguments)
 
 
 Rebuilder = Callable[[Machine, Global, tuple[Value, ...], int], Value]

@@ -6,12 +6,20 @@ from dataclasses import replace
 from os import PathLike
 from typing import NoReturn
 
-from sfumato.containers.journal import Event, Journal
+from sfumato.containers.journal import Journal
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.pickles import embedded
 from sfumato.containers.pickles.nesting import nesting_fault
 from sfumato.containers.pickles.opcodes import STEPS, name
-from sfumato.containers.pickles.state import ROOM, EndsEarly, Hook, Machine, Opener, Stopped
+from sfumato.containers.pickles.state import (
+    ROOM,
+    ROOM_PER_BYTE,
+    EndsEarly,
+    Hook,
+    Machine,
+    Opener,
+    Stopped,
+)
 from sfumato.containers.pickles.values import Value
 from sfumato.containers.text import escape
 from sfumato.errors import BadFile, Damaged, Unsupported
@@ -49,10 +57,12 @@ def run(
     Unsupported, for numpy arrays of Python objects.
     """
     size = min(len(data), start + limits.pickle_bytes)
+    if journal.room < 0:
+        journal.room = ROOM + ROOM_PER_BYTE * max(size - start, 0)
     m = Machine(
         data=data if isinstance(data, bytes) else bytes(data),
         path=path, where=where, journal=journal, limits=limits, start=start, size=size, end=size,
-        persistent=persistent, nested=nested, room=ROOM + 3 * (size - start),
+        persistent=persistent, nested=nested,
     )  # fmt: skip
     return _finish(m, 0)
 
@@ -66,7 +76,7 @@ def _finish(m: Machine, depth: int) -> tuple[Value, int]:
     value = m.stack[-1]
     if len(m.stack) > 1 or m.marks:
         left = len(m.stack) + m.below - 1
-        _note(m, end - 1, f"leaves {left} values on the stack")
+        m.note(end - 1, f"leaves {left} values on the stack")
     if m.unread:
         raise Unsupported(m.path, m.unread, journal=m.journal)
     if m.postponed:
@@ -102,10 +112,6 @@ def _short(m: Machine, at: int) -> NoReturn:
     raise m.fault(at, f"{name(m.data[at])} finds too few values on the stack") from None
 
 
-def _note(m: Machine, at: int, text: str) -> None:
-    m.journal.add(Event("note", text, "inert", at, m.where))
-
-
 def _look_inside(m: Machine, depth: int) -> None:
     """Note literals that are pickles themselves, and what they would do if something ran them."""
     if depth >= DEEPEST_EMBEDDED:
@@ -114,16 +120,16 @@ def _look_inside(m: Machine, depth: int) -> None:
         data = embedded.stream(literal)
         if data is None:
             continue
-        inner = Journal()
+        inner = Journal(room=ROOM)
         complete = _peek(m, data, inner, depth + 1)
         names = inner.names("refused") or inner.names()
         if names:
-            _note(m, at, f"holds a pickle that would use {escape(', '.join(names[:8]))}")
+            m.note(at, f"holds a pickle that would use {escape(', '.join(names[:8]))}")
         elif complete:
-            _note(m, at, "holds a pickle")
+            m.note(at, "holds a pickle")
         for event in inner:
             if event.kind == "note":
-                _note(m, at, f"holds a pickle that {event.name}")
+                m.note(at, f"holds a pickle that {event.name}")
 
 
 def _peek(m: Machine, data: bytes, journal: Journal, depth: int) -> bool:
@@ -132,7 +138,7 @@ def _peek(m: Machine, data: bytes, journal: Journal, depth: int) -> bool:
     size = len(data)
     inner = Machine(
         data=data, path=m.path, where=m.where, journal=journal, limits=limits, start=0,
-        size=size, end=size, persistent=lambda _: None, room=ROOM,
+        size=size, end=size, persistent=lambda _: None,
     )  # fmt: skip
     try:
         _finish(inner, depth)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from sfumato.containers.pickles.calls import invoke, make, set_state
+from sfumato.containers.pickles.calls import invoke, set_state
 from sfumato.containers.pickles.literals import line
 from sfumato.containers.pickles.state import Machine
 from sfumato.containers.pickles.values import Global, Record, Value
-from sfumato.errors import FileError
+from sfumato.errors import BadFile
 
 COMPUTED = Global("(computed)", "name")
 """the token for a name that is put together while the pickle runs"""
@@ -91,7 +91,7 @@ def new_object(m: Machine, at: int) -> int:
     """NEWOBJ."""
     stack = m.stack
     arguments = stack.pop()
-    stack[-1] = make(m, stack[-1], arguments, at - 1)
+    stack[-1] = invoke(m, stack[-1], arguments, at - 1, making=True)
     return at
 
 
@@ -104,7 +104,7 @@ def new_object_ex(m: Machine, at: int) -> int:
         raise m.fault(at - 1, f"passes a {type(keywords).__name__} as keyword arguments")
     if keywords and isinstance(arguments, tuple):
         arguments = (*arguments, keywords)
-    stack[-1] = make(m, stack[-1], arguments, at - 1)
+    stack[-1] = invoke(m, stack[-1], arguments, at - 1, making=True)
     return at
 
 
@@ -170,9 +170,9 @@ def _persistent(m: Machine, pid: Value, at: int) -> Value:
         raise m.fault(at, "refers to something outside the pickle")
     try:
         return m.persistent(pid)
-    except FileError as error:
-        error.journal = error.journal or m.journal
-        raise
+    except BadFile as error:
+        m.postpone(at, error.reason)
+        return None
 
 
 def next_buffer(m: Machine, at: int) -> int:

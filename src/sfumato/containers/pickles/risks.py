@@ -18,6 +18,9 @@ class Kin:
     """of importing it, and of calling it unless `emulation` says otherwise"""
     emulation: Emulation | None = None
     """what is done in its place; None for what is only kept as a record"""
+    listed: bool = True
+    """False for a class that is inert for its package alone: making one runs no code of its
+    constructor, but calling it does"""
 
 
 INERT_PACKAGES = (
@@ -52,6 +55,8 @@ INERT_NAMES = frozenset({
     "numpy.random._pickle.__randomstate_ctor", "numpy.random._pickle.__generator_ctor",
     "numpy.random._pickle.__bit_generator_ctor", "numpy.random.__RandomState_ctor",
     "numpy.random._mt19937.MT19937", "numpy.random._pcg64.PCG64",
+    "numpy.random.bit_generator.SeedSequence",
+    "numpy.random.bit_generator.__pyx_unpickle_SeedSequence",
 })  # fmt: skip
 """single names that are kept as records"""
 
@@ -70,7 +75,11 @@ def kin(token: Global) -> Kin:
     emulation = EMULATED.get((canonical(token.module), token.name))
     if emulation is not None:
         return Kin("allowed", emulation)
-    return Kin("inert" if _inert(token) else "refused")
+    if "." in token.name:
+        return Kin("refused")  # protocol 4 walks attributes: pathlib, os.system
+    if token.dotted in INERT_NAMES:
+        return Kin("inert")
+    return Kin("inert" if _inert_class(token) else "refused", listed=False)
 
 
 def canonical(module: str) -> str:
@@ -85,11 +94,7 @@ def canonical(module: str) -> str:
 RENAMED = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
-def _inert(token: Global) -> bool:
-    if "." in token.name:
-        return False  # protocol 4 walks attributes: pathlib, os.system
-    if token.dotted in INERT_NAMES:
-        return True
+def _inert_class(token: Global) -> bool:
     if token.name in DISGUISES or not CLASS_NAME.fullmatch(token.name):
         return False
     module = token.module

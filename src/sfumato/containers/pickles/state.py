@@ -16,13 +16,13 @@ from sfumato.containers.text import escape
 from sfumato.errors import Damaged
 
 DETAILED_EVENTS = 10_000
-"""events of one stream after which only names that were not seen before are kept"""
+"""events after which only what is not allowed is kept, and of that only what is new"""
 
 MOST_EVENTS = 200_000
-"""events of one stream after which it is given up as damaged"""
+"""events after which a file is given up as damaged"""
 
-ROOM = 64 << 20
-"""bytes that emulated calls may copy, and three times the size of the stream beside"""
+ROOM, ROOM_PER_BYTE = 64 << 20, 6
+"""bytes that emulated calls may copy: so many, and so many more for each byte of the stream"""
 
 Hook = Callable[[Value], Value]
 Opener = Callable[[bytes, str], Value]
@@ -66,9 +66,7 @@ class Machine:
     """values in `marks`"""
     memo: dict[int, Value] = field(default_factory=dict[int, Value])
     made: int = 0
-    """containers made so far"""
-    room: int = 0
-    """bytes that emulated calls may still copy"""
+    """containers and records made so far"""
     globals: dict[tuple[str, str], Global] = field(default_factory=dict[tuple[str, str], Global])
     kins: dict[Global, Kin] = field(default_factory=dict[Global, Kin])
     suspects: list[tuple[int, bytes | str]] = field(default_factory=list[tuple[int, bytes | str]])
@@ -77,7 +75,6 @@ class Machine:
     """the first thing wrong that did not keep the walk from going on"""
     unread: str = ""
     """the first thing that is sound and not read"""
-    logged: int = 0
     names: set[tuple[Kind, str, Risk]] = field(default_factory=set[tuple[Kind, str, Risk]])
 
     def fault(self, at: int, reason: str) -> Damaged:
@@ -106,23 +103,30 @@ class Machine:
         self, at: int, kind: Kind, name: str, risk: Risk, arguments: tuple[Value, ...] = ()
     ) -> None:
         """Add an event to the journal; repetitions are dropped once there are very many."""
-        self.logged += 1
+        many = len(self.journal.events) > DETAILED_EVENTS
+        if risk == "allowed":
+            if not many:
+                self.journal.add(Event(kind, escape(name), risk, at, self.where))
+            return
         shown = escape(name)
-        text = ""
-        if self.logged > DETAILED_EVENTS:
+        if many:
             if (kind, shown, risk) in self.names:
                 return
-            if len(self.names) > MOST_EVENTS:
-                raise self.fault(at, f"names more than {MOST_EVENTS} different things")
+            if len(self.journal.events) > MOST_EVENTS:
+                raise self.fault(at, f"would do more than {MOST_EVENTS} different things")
             self.names.add((kind, shown, risk))
-        elif risk != "allowed":
-            text = show_arguments(arguments)
+        text = "" if many else show_arguments(arguments)
         self.journal.add(Event(kind, shown, risk, at, self.where, text))
 
+    def note(self, at: int, text: str) -> None:
+        """Add something worth knowing that is not a deed."""
+        if len(self.journal.events) <= MOST_EVENTS:
+            self.journal.add(Event("note", text, "inert", at, self.where))
+
     def spend(self, at: int, size: int) -> None:
-        """Pay for `size` bytes that a call copied."""
-        self.room -= size
-        if self.room < 0:
+        """Pay for `size` bytes that a call copies."""
+        self.journal.room -= size
+        if self.journal.room < 0:
             raise self.fault(at, "copies its values again and again until the memory is full")
 
     def pop_mark(self) -> list[Value]:
