@@ -114,6 +114,7 @@ def test_the_container_is_known_by_content(tmp_path: Path, name: str) -> None:
         b"c__builtin__\nset\n((lI1\natR.",
         b"]q\0(K\1K\2K\3e.",
         b"}q\0X\4\0\0\0stepq\1K\1s.",
+        b"})" + b"\x85" * 50 + b"Ns.",
         b"Vabcdefgh\n.",
         b"S'abcdefgh'\n.",
         b"L12345678L\n.",

@@ -162,6 +162,16 @@ def test_a_plain_picture_is_just_a_picture(tmp_path: Path, colour: str) -> None:
         open_model(tmp_path / "a.png")
 
 
+@pytest.mark.row(69)
+def test_a_large_picture_is_not_decoded(tmp_path: Path) -> None:
+    pixels = chunk(b"IDAT", zlib.compress(bytes(8_000 * 3 + 1) * 40))
+    large = header(width=8_000, height=8_000)
+    refused(tmp_path / "a.png", png(head=large, pixels=pixels), NotAModel, "8000 × 8000")
+    (tmp_path / "b.png").write_bytes(png(text(), head=large, pixels=pixels))
+    with open_model(tmp_path / "b.png") as model:
+        assert "too large to be searched" in model.notes[0]
+
+
 def test_a_picture_that_tells_how_it_was_made_is_called_so(tmp_path: Path) -> None:
     data = png(chunk(b"tEXt", b"parameters\0a bird\nSteps: 20, Sampler: Euler a"))
     refused(tmp_path / "a.png", data, NotAModel, r"how it was made \(parameters\)")

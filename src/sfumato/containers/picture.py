@@ -94,7 +94,8 @@ def _look_at_text(source: Source, picture: Png | WebP, found: Found) -> None:
 
 def _look_at_pixels(source: Source, picture: Png | WebP, found: Found) -> None:
     if not picture.bare:
-        found.pixel_fault = "is not lossless, so its pixels cannot hide an embedding"
+        large = not picture.header.searched
+        found.pixel_fault = "is too large to be searched" if large else "is not lossless"
         return
     from sfumato.containers.picture_pixels import NoPayloadError, SpoiltPayloadError, extract
 

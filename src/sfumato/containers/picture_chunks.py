@@ -18,6 +18,9 @@ CHUNKS = 100_000
 OVERHEAD = 1 << 16
 """packed pixels may take so many bytes more than unpacked ones, and a hundredth"""
 
+SEARCHED = 8_000_000
+"""pixels of a picture in which something hidden is looked for; the largest embeddings take two"""
+
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """colour type → numbers per pixel"""
 
@@ -39,6 +42,11 @@ class Header:
     packed: int
     """bytes that the packed pixels may take"""
 
+    @property
+    def searched(self) -> bool:
+        """True where the picture is small enough to look for hidden data."""
+        return self.width * self.height <= SEARCHED
+
 
 @dataclass(slots=True)
 class Png:
@@ -48,14 +56,14 @@ class Png:
     texts: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """keyword and text, in file order; keywords may repeat"""
     chunks: list[bytes] = field(default_factory=list[bytes])
-    """those that a decoder needs for the pixels"""
+    """those that a decoder needs for the pixels; none where the picture is not searched"""
     trailing: int = 0
     """bytes after the end"""
 
     @property
     def bare(self) -> bytes:
-        """The picture without its texts, as a file."""
-        return MAGIC + b"".join(self.chunks)
+        """The picture without its texts, as a file; empty where it is not searched."""
+        return MAGIC + b"".join(self.chunks) if self.chunks else b""
 
     @property
     def made_by(self) -> str:
@@ -82,7 +90,8 @@ def read_png(source: Source, limits: Limits) -> Png:
             packed_left -= size
             if packed_left < 0:
                 raise damaged(source, "has more packed pixels than its size can need")
-            png.chunks.append(chunk(kind, _data(source, kind, offset, size)))
+            if png.header.searched:
+                png.chunks.append(chunk(kind, _data(source, kind, offset, size)))
             png.trailing = source.size - offset - size - 4
     return png
 

@@ -58,8 +58,9 @@ def read_webp(source: Source, limits: Limits) -> WebP:
     packed = 8 * width * height + (1 << 20)
     if lossless and end > packed:
         raise damaged(source, "has more packed pixels than its size can need")
-    bare = source.read(0, end) if lossless else b""
-    return WebP(Header(width, height, packed), bare, made, source.size - end)
+    header = Header(width, height, packed)
+    bare = source.read(0, end) if lossless and header.searched else b""
+    return WebP(header, bare, made, source.size - end)
 
 
 def _places(source: Source, end: int) -> Iterator[tuple[bytes, int, int]]:

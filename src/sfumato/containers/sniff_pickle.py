@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from sfumato.containers.journal import Journal
 from sfumato.containers.limits import Limits
 from sfumato.containers.model_file import PICKLE, TORCH_LEGACY, Container
+from sfumato.containers.sniff_text import is_text
 from sfumato.containers.source import Source
 from sfumato.errors import BadFile
 
@@ -26,6 +27,9 @@ LEGACY = re.compile(
 
 USUAL = re.compile(rb"\x80|\([dlt]p\d+\n|[\]}]q")
 """how pickles begin that no text begins like"""
+
+STARTS = b"(]})"
+"""instructions that open a value; where bytes that are no text follow, little else begins so"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +94,7 @@ def sniff_pickle(source: Source, head: bytes, limits: Limits) -> Container | Non
         return TORCH_LEGACY
     if head[0] not in OPCODES:
         return None
-    if USUAL.match(head):
+    if USUAL.match(head) or (head[0] in STARTS and head[1] in OPCODES and not is_text(head)):
         return PICKLE
     found = peek(source, limits)
     return PICKLE if found.end == source.size or found.imports or found.calls else None

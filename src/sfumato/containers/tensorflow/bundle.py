@@ -34,7 +34,7 @@ from sfumato.errors import Damaged, Unreadable, Unsupported
 ENDING = re.compile(r"\.index$|\.data-\d{5}-of-\d{5}$")
 """what the files of one checkpoint add to its name"""
 
-INDEX = 32 << 20
+INDEX = 8 << 20
 """bytes of an index; a hundred take one tensor"""
 
 SHARDS = 4096

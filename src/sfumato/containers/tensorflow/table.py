@@ -18,10 +18,10 @@ TRAILER = 5
 
 PLAIN, SNAPPY = 0, 1
 
-INFLATED = 4 << 20
+INFLATED = 2 << 20
 """bytes one compressed block may hold; TensorFlow cuts blocks at a quarter of a megabyte"""
 
-CHECKED = 4 << 20
+CHECKED = 1 << 20
 """bytes of blocks whose checksums are compared; beyond them are tensors, and much time"""
 
 KEY = 1 << 17
