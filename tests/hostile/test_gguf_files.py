@@ -86,6 +86,13 @@ def test_a_size_of_zero_and_a_long_name_are_accepted(tmp_path: Path) -> None:
         assert "1 of the tensor names" in model.notes[1]
 
 
+def test_missing_padding_at_the_end_is_noted_since_no_number_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(gguf((row("a", (3,)),), data=bytes(12)))
+    with open_model(tmp_path / "a") as model:
+        assert len(model["a"].read()) == 12
+        assert "padding after the last one" in model.notes[0]
+
+
 @pytest.mark.row(68)
 @pytest.mark.parametrize(
     ("data", "reason"),

@@ -167,6 +167,9 @@ def _check_places(cursor: Cursor, rows: list[Row], start: int, alignment: int) -
     unused += _beyond(size - start - end, alignment)
     if unused:
         yield f"{unused} bytes belong to no tensor"
+    if size - start < end + -end % alignment:
+        # ggml pads the last tensor as well and may refuse such a file; candle does not pad it.
+        yield "all tensors are whole, but the padding after the last one is missing or cut off"
 
 
 def _beyond(gap: int, alignment: int) -> int:
