@@ -50,6 +50,7 @@ LYING: list[tuple[int, str, bytes, str]] = [
     (18, "overlap", assemble([A, Member("r/version", b"3\n", header=0)]), "overlaps"),
     (18, "overlap by size", assemble([Member(A.name, A.data, packed=9, size=9), B]), "overlaps"),
     (18, "in directory", assemble([A, Member("r/version", header=90)]), "behind the directory"),
+    (18, "all past the end", assemble([Member("r/v", header=10**9)]), "behind the directory"),
     (18, "past the end", assemble([A, Member("r/version", header=10**9)]), "behind the directory"),
     (18, "size past the end", assemble([A, Member("r/v", packed=9**9, size=9**9)]), "does not lie"),
     (19, "claims too much", assemble([A, Member("r/v", b"0" * 99, 8, size=10**6)]), "unpack to"),
@@ -151,6 +152,13 @@ def test_a_truthful_64_bit_end_is_read(tmp_path: Path) -> None:
 def test_bytes_that_belong_to_no_member_are_noted(tmp_path: Path) -> None:
     found = archive(tmp_path / "a.pt", assemble([A, B], before_directory=b"hidden"))
     assert found.notes == ["6 bytes between the zip members belong to none"]
+
+
+@pytest.mark.row(12)
+def test_an_archive_of_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes(assemble([], before_directory=b"PK\3\4" + bytes(30)))
+    with pytest.raises(NotAModel, match="it holds nothing"):
+        read_torch_zip(Source(tmp_path / "a.pt"))
 
 
 @pytest.mark.row(24)

@@ -139,7 +139,8 @@ def _check_places(archive: Archive, end: int) -> None:
         _fault(archive, "a zip member is said to lie behind the directory")
     order = sorted(inside, key=lambda entry: entry.header)
     previous = unclaimed = 0
-    for entry, following in zip(order, [*(e.header for e in order[1:]), end], strict=True):
+    nexts = [*(entry.header for entry in order[1:]), end][: len(order)]
+    for entry, following in zip(order, nexts, strict=True):
         if entry.header < previous:
             _fault(archive, f"the zip member {escape(entry.name)} overlaps the one before it")
         unclaimed += max(0, entry.header - previous)
