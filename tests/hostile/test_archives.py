@@ -7,13 +7,13 @@ from pathlib import Path
 from struct import pack
 
 import pytest
-from zips import EMPTY_DICT, Member, assemble, end64, torch_zip
 
 from sfumato.containers.limits import Limits
 from sfumato.containers.source import Source
 from sfumato.containers.torch.archive import Archive, read_archive, strictly
 from sfumato.containers.torch.zip_file import read_torch_zip
 from sfumato.errors import BadFile, Damaged, NotAModel, SfumatoError, Unsupported
+from zips import EMPTY_DICT, Member, assemble, end64, torch_zip
 
 A, B = Member("r/data.pkl", EMPTY_DICT), Member("r/version", b"3\n")
 CALLS = b"cposix\nsystem\n(X\4\0\0\0truetR."

@@ -13,7 +13,6 @@ from struct import pack
 
 import pytest
 import torch
-from zips import EMPTY_DICT, Member, assemble, torch_zip
 
 from sfumato.containers.limits import Limits
 from sfumato.containers.model_file import ModelFile
@@ -23,6 +22,7 @@ from sfumato.containers.torch.plain import read_pickle
 from sfumato.containers.torch.stack import MAGIC, starts_stacked
 from sfumato.containers.torch.zip_file import read_torch_zip
 from sfumato.errors import BadFile, Damaged, SfumatoError
+from zips import EMPTY_DICT, Member, assemble, torch_zip
 
 CALL = b"cposix\nsystem\n(X\4\0\0\0truetR"
 
