@@ -72,6 +72,9 @@ def test_byte_flips_of_real_files_never_escape_the_error_tree(real: Path, tmp_pa
 def test_every_beginning_of_a_file_is_refused_by_name(tmp_path: Path) -> None:
     for name, data in sorted(small_files(tmp_path).items()):
         path = tmp_path / name
-        for length in range(0, len(data), 1 if len(data) < 3000 else 7):
+        # A GGUF file that lacks only the padding after its last tensor is whole: some writers
+        # leave it out.
+        end = len(data) - (32 if name.endswith(".gguf") else 0)
+        for length in range(0, end, 1 if len(data) < 3000 else 7):
             path.write_bytes(data[:length])
             assert look(path) in VERDICTS - {"clean"}, f"{name}, the first {length} bytes"

@@ -39,7 +39,7 @@ def replacing(
     partial = unfinished(target)
     try:
         with translated(path, nbytes):
-            with partial.open("xb") as sink:
+            with partial.open("x+b") as sink:
                 _keep_mode(target, sink.fileno())
                 yield sink
                 sink.flush()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from sfumato.containers.atomic import replacing
 from sfumato.containers.layout import Layout, Plan
@@ -30,6 +32,10 @@ from sfumato.errors import BadFile, Unverified, UsageError
 
 Progress = Callable[[int, int], None]
 """called with bytes done and bytes in all; checking what was written counts as well"""
+
+
+Late = Mapping[str, Future[str]]
+"""stand-ins in the metadata, and the text that each is replaced by"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,23 +133,34 @@ def save(
     progress: Progress | None = None,
     verify: bool = True,
     tree: Tree = None,
+    late: Late | None = None,
+    plan: Plan | None = None,
+    accept: Callable[[], None] | None = None,
 ) -> Saved:
     """Write tensors to a file of the format that `container` or the path's suffix names.
 
     The output may be one of the files the tensors come from. A `tree` is the nested value that a
-    pickle format writes instead of the flat names. Raises Refused, OutputExists, NoRoom or
-    Unverified; the old file is untouched unless all went well.
+    pickle format writes instead of the flat names; `plan` is the format's writer with options.
+    `late` names stand-ins in the metadata of a safetensors file, each replaced by a text of the
+    same length that is only known when the tensors have been written. `accept` is called then,
+    and may raise. Raises Refused, OutputExists, NoRoom or Unverified; the old file is untouched
+    unless all went well.
     """
-    metadata = metadata or {}
+    metadata, late = metadata or {}, late or {}
     if container == DIFFUSERS:
         from sfumato.containers.write_folder import write_folder
 
-        return write_folder(path, tensors, metadata, force=force, progress=progress, verify=verify)
+        return write_folder(
+            path, tensors, metadata, force=force, progress=progress, verify=verify, accept=accept
+        )
     writer = writer_for(path, container)
-    layout = writer.plan(tensors, metadata, tree=tree)
+    layout = (plan or writer.plan)(tensors, metadata, tree=tree)
     count = _counter(progress, layout.nbytes * (2 if verify else 1))
     with replacing(path, layout.nbytes, force=force) as sink:
         layout.emit(sink, count)
+        if accept is not None:
+            accept()
+        metadata = _put_in(sink, metadata, late)
         sink.flush()
         nbytes = os.fstat(sink.fileno()).st_size
         if nbytes > layout.nbytes:
@@ -154,6 +171,22 @@ def save(
                 if writer.keeps_metadata:
                     compare_metadata(written.metadata, metadata)
     return Saved(Path(path), writer.container, nbytes, len(tensors), verify)
+
+
+def _put_in(sink: BinaryIO, metadata: Mapping[str, str], late: Late) -> Mapping[str, str]:
+    """Overwrite every stand-in where it stands, near the beginning of a safetensors file."""
+    for stand_in, future in late.items():
+        text = future.result()
+        key = next(key for key, value in metadata.items() if stand_in in value)
+        metadata = {**metadata, key: metadata[key].replace(stand_in, text)}
+        sink.seek(0)
+        header = sink.read(int.from_bytes(sink.read(8), "little"))
+        place = header.find(stand_in.encode())
+        assert place >= 0 and len(text) == len(stand_in)
+        sink.seek(8 + place)
+        sink.write(text.encode())
+        sink.seek(0, os.SEEK_END)
+    return metadata
 
 
 @contextmanager

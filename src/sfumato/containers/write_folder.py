@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from sfumato.containers.atomic import check_room, destination, sync_folder, translated, unfinished
@@ -39,12 +39,14 @@ def write_folder(
     force: bool = False,
     progress: Progress | None = None,
     verify: bool = True,
+    accept: Callable[[], None] | None = None,
 ) -> Saved:
     """Write a diffusers folder from tensors whose names begin with the component (`unet.` …).
 
     Texts named like files (`unet/config.json`) become files, the others metadata of the weights:
     of one component (`unet/…`) or of all. The folder appears complete or not at all. With `force`
-    it replaces a diffusers folder, never one that holds something else.
+    it replaces a diffusers folder, never one that holds something else. `accept` is called when
+    all is written and nothing is in place, and may raise.
     Raises Refused, OutputExists, NoRoom or Unverified.
     """
     parts = _by_component(tensors)
@@ -68,6 +70,8 @@ def write_folder(
                     verify=verify,
                 )
                 nbytes += saved.nbytes
+            if accept is not None:
+                accept()
             _swap(partial, target)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

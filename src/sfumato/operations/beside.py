@@ -1,0 +1,194 @@
+"""What stands beside the tensors, carried from one container to another: text, values, nesting."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+
+from sfumato.containers.model_file import (
+    DIFFUSERS,
+    SAFETENSORS,
+    TORCH_ZIP,
+    Container,
+    Key,
+    Leaf,
+    ModelFile,
+    Tree,
+)
+from sfumato.containers.tensor import Tensor, Tensors
+from sfumato.operations.recipe import KEY
+
+EXTRA = "sfumato.extra."
+"""beginning of the metadata keys under which a pickle's values are kept in other containers"""
+
+MOST = 200
+"""values carried along; a training state has thousands that mean nothing elsewhere"""
+
+PLAIN = (str, int, float, bool, type(None))
+
+BOOKKEEPING = re.compile(
+    r"^(optimizer_states|lr_schedulers|callbacks|loops|native_amp_scaling_state)\b"
+)
+"""values that only the training program that wrote them can use"""
+
+
+def metadata_of(model: ModelFile) -> dict[str, str]:
+    """The text that an output made from `model` keeps: its metadata, and its values as text."""
+    own = {key: value for key, value in model.metadata.items() if key != KEY}
+    extras = {EXTRA + key: json.dumps(value) for key, value in values_of(model).items()}
+    return {"format": "pt", **own, **extras}
+
+
+def values_of(model: ModelFile) -> dict[str, Leaf]:
+    """Values beside the tensors of `model`: the pickle's own, or those an earlier output kept."""
+    kept = {key: value for key, value in model.extras.items() if _carried(key, value)}
+    for key, text in model.metadata.items():
+        if key.startswith(EXTRA):
+            kept[key.removeprefix(EXTRA)] = _leaf(text)
+    return dict(list(kept.items())[:MOST])
+
+
+def _carried(key: str, value: Leaf) -> bool:
+    finite = not isinstance(value, float) or value - value == 0
+    return isinstance(value, PLAIN) and finite and not BOOKKEEPING.match(key)
+
+
+def _leaf(text: str) -> Leaf:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, PLAIN) else text
+
+
+def tree_of(model: ModelFile, tensors: Tensors, container: Container, kind: str) -> Tree:
+    """The nested value that a pickle of `tensors` holds; None for containers without one.
+
+    A pickle keeps the nesting it came with. Other files get the nesting that programs expect of
+    their kind: a checkpoint's `state_dict`, an embedding's `string_to_param`, a hypernetwork's
+    pairs of layers under their widths.
+    """
+    if container != TORCH_ZIP:
+        return None
+    if model.tree is not None:
+        return _pruned(model, tensors)
+    if kind == "hypernetwork":
+        return _hypernetwork(model, tensors)
+    if kind == "embedding":
+        return _embedding(model, tensors)
+    if kind != "checkpoint":
+        return {**tensors}
+    state: dict[Key, Tree] = {**tensors}
+    return {**_nested(values_of(model)), "state_dict": state}
+
+
+def _pruned(model: ModelFile, tensors: Tensors) -> Tree:
+    """The model's own nesting with the tensors that are kept; new names join the state dict."""
+    left = dict(tensors)
+    start = f"{model.wrapper}." if model.wrapper else ""
+
+    def visit(node: Tree, path: str) -> Tree:
+        if isinstance(node, Tensor):
+            return left.pop(path.removeprefix(start), None)
+        if isinstance(node, dict):
+            items = ((key, visit(value, _join(path, key))) for key, value in node.items())
+            kept = {key: value for key, value in items if not _gone(node[key], value)}
+            return {**kept, **left} if path == model.wrapper and left_over() else kept
+        if isinstance(node, list | tuple):
+            parts = [visit(value, _join(path, number)) for number, value in enumerate(node)]
+            return tuple(parts) if isinstance(node, tuple) else parts
+        return node
+
+    def left_over() -> bool:
+        return any(name not in model for name in left)
+
+    return visit(model.tree, "")
+
+
+def _gone(before: Tree, after: Tree) -> bool:
+    """True for what held tensors and holds none any more."""
+    if isinstance(before, Tensor):
+        return after is None
+    return bool(_count(before)) and not _count(after)
+
+
+def _count(tree: Tree) -> int:
+    if isinstance(tree, Tensor):
+        return 1
+    if isinstance(tree, dict):
+        return sum(map(_count, tree.values()))
+    return sum(map(_count, tree)) if isinstance(tree, list | tuple) else 0
+
+
+def _join(path: str, key: Key) -> str:
+    return f"{path}.{key}" if path else str(key)
+
+
+PAIR = re.compile(r"^(\d+)\.([01])\.(.+)$")
+"""width, keys or values, name of the weight"""
+
+
+def _hypernetwork(model: ModelFile, tensors: Tensors) -> Tree:
+    pairs: dict[Key, list[dict[Key, Tree]]] = {}
+    for name, tensor in tensors.items():
+        if (match := PAIR.match(name)) is not None:
+            pair = pairs.setdefault(int(match[1]), [{}, {}])
+            pair[int(match[2])][match[3]] = tensor
+    return {**{width: tuple(pair) for width, pair in pairs.items()}, **_nested(values_of(model))}
+
+
+VECTORS = "string_to_param.*"
+"""the one tensor of an A1111 embedding, flattened"""
+
+
+def _embedding(model: ModelFile, tensors: Tensors) -> Tree:
+    """AUTOMATIC1111's layout for a lone embedding; pairs (SDXL) stay as they are."""
+    if set(tensors) != {VECTORS}:
+        return {**tensors}
+    values = _nested(values_of(model))
+    token: dict[Key, Tree] = {"*": 265}  # the token id that every A1111 embedding stores
+    return {"string_to_token": token, "string_to_param": {"*": tensors[VECTORS]}, **values}
+
+
+def _nested(values: Mapping[str, Leaf]) -> dict[Key, Tree]:
+    """Dotted paths as lists and dictionaries; names with a dot of their own end up nested too."""
+    root: dict[Key, Tree] = {}
+    for path, value in values.items():
+        *above, last = path.split(".")
+        node = root
+        for key in above:
+            below = node.setdefault(key, {})
+            if not isinstance(below, dict):
+                break
+            node = below
+        else:
+            node[last] = value
+    return {key: _listed(value) for key, value in root.items()}
+
+
+def _listed(tree: Tree) -> Tree:
+    """Dictionaries keyed 0, 1, 2 … were lists."""
+    if not isinstance(tree, dict):
+        return tree
+    inner: dict[Key, Tree] = {key: _listed(value) for key, value in tree.items()}
+    if inner and list(inner) == [str(number) for number in range(len(inner))]:
+        return list(inner.values())
+    return inner
+
+
+def renamed(tensors: Tensors, container: Container, kind: str) -> dict[str, Tensor]:
+    """An embedding under the name that readers of `container` look for; other kinds unchanged."""
+    if kind != "embedding" or len(tensors) != 1:
+        return dict(tensors)
+    ((name, tensor),) = tensors.items()
+    if container == SAFETENSORS and name == VECTORS:
+        return {"emb_params": tensor}
+    if container not in (SAFETENSORS, DIFFUSERS) and name in ("emb_params", "emp_params"):
+        return {VECTORS: tensor}
+    return {name: tensor}
+
+
+def own_values(model: ModelFile) -> Iterator[str]:
+    """Names of values that no container but a pickle keeps, to be told of."""
+    return (key for key, value in model.extras.items() if not _carried(key, value))

@@ -1,0 +1,94 @@
+"""The one way a plan becomes a file: recipe, stream, verify, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from sfumato.containers.model_file import SAFETENSORS, Tree
+from sfumato.containers.save import save
+from sfumato.errors import Refused
+from sfumato.operations.plan import Plan, Progress, Report
+from sfumato.operations.recipe import KEY, Hashing, Recipe, hashing
+
+TREE_KEY = "sfumato_recipe"
+"""where the recipe stands in a pickled dictionary, beside `state_dict`; other programs pass it"""
+
+
+def carry_out(
+    plan: Plan, *, force: bool = False, dry_run: bool = False, progress: Progress | None = None
+) -> Report:
+    """Write what `plan` says, prove it by reading it back, and tell what was done.
+
+    The inputs are hashed meanwhile, and the hashes stand in the output's recipe. Raises Refused,
+    OutputExists, NoRoom or Unverified; nothing is left behind then, and an old file is untouched.
+    """
+    size = sum(_size(path) for path in plan.sources)
+    if dry_run:
+        return Report(plan, None, size)
+    with hashing(plan.sources) as hashes:
+        late = Late(plan, hashes)
+        metadata, tree = late.beside()
+        saved = save(
+            plan.target,
+            plan.tensors,
+            metadata,
+            container=plan.container,
+            force=force,
+            progress=progress,
+            tree=tree,
+            late=late.stand_ins(),
+            plan=plan.layout,
+            accept=lambda: _accept(plan),
+        )
+        found = {i.name: hashes.pending[i.sha256].result() for i in hashes.inputs}
+    return Report(plan, saved, size, found)
+
+
+def _accept(plan: Plan) -> None:
+    """Called when all bytes are written and none is in place yet."""
+    if plan.strict and plan.losses.infinite:
+        names = ", ".join(list(plan.losses.infinite)[:3])
+        raise Refused(
+            f"{plan.target}: {sum(plan.losses.infinite.values())} numbers would become infinite "
+            f"({names}), and that was to stop the operation; nothing was written"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """The recipe of a plan, in which the hashes of the inputs may still be missing."""
+
+    plan: Plan
+    hashes: Hashing
+
+    @property
+    def patched(self) -> bool:
+        """True for the format in which stand-ins can be overwritten in place at the end."""
+        return self.plan.container == SAFETENSORS
+
+    def stand_ins(self) -> Mapping[str, Future[str]]:
+        """What `save` is to replace once the tensors are written."""
+        return self.hashes.pending if self.patched else {}
+
+    def beside(self) -> tuple[dict[str, str], Tree]:
+        """Metadata and tree of the output, with the recipe inside."""
+        text = Recipe(self.plan.operation, self.plan.options, self.hashes.inputs).to_text()
+        if not self.patched:
+            for stand_in, pending in self.hashes.pending.items():
+                text = text.replace(stand_in, pending.result())
+        metadata = {**self.plan.metadata, KEY: text}
+        tree = self.plan.tree
+        if isinstance(tree, dict) and all(isinstance(key, str) for key in tree):
+            tree = {**tree, TREE_KEY: text}
+        return metadata, tree
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+

@@ -1,0 +1,144 @@
+"""What an operation will do, decided before the first byte is read, and what it did."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sfumato.containers.layout import Plan as WritePlan
+from sfumato.containers.model_file import Container, Tree
+from sfumato.containers.save import Saved
+from sfumato.containers.sizes import human
+from sfumato.containers.tensor import Tensors
+from sfumato.containers.text import escape
+from sfumato.operations.cast import Losses
+from sfumato.operations.recipe import Option
+
+Progress = Callable[[int, int], None]
+"""called with bytes done and bytes in all"""
+
+SHOWN = 3
+"""names in a sentence"""
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A tensor of the input that the output does not have."""
+
+    name: str
+    reason: str
+    """a few words, the same for all that go for one reason"""
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An output, complete but for its bytes."""
+
+    operation: str
+    options: Mapping[str, Option]
+    sources: tuple[Path, ...]
+    target: Path
+    container: Container
+    tensors: Tensors
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    tree: Tree = None
+    """the nested value for pickle containers"""
+    dropped: tuple[Dropped, ...] = ()
+    changes: tuple[str, ...] = ()
+    """one sentence per sort of change: "686 tensors cast from F32 to F16" """
+    warnings: tuple[str, ...] = ()
+    losses: Losses = field(default_factory=Losses)
+    """filled while the tensors are streamed"""
+    strict: bool = False
+    """True where numbers that become infinite are to stop the operation"""
+    layout: WritePlan | None = None
+    """the format's writer with options of its own; None for the ordinary one"""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the tensors that are kept."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+    def reasons(self) -> Iterator[tuple[str, int, int]]:
+        """Why tensors are dropped: the reason, how many, how many bytes; the most bytes first."""
+        counts = Counter(item.reason for item in self.dropped)
+        sizes: Counter[str] = Counter()
+        for item in self.dropped:
+            sizes[item.reason] += item.nbytes
+        for reason in sorted(counts, key=lambda reason: -sizes[reason]):
+            yield reason, counts[reason], sizes[reason]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What an operation did, or would do."""
+
+    plan: Plan
+    saved: Saved | None
+    """None where nothing was written: a dry run"""
+    bytes_in: int
+    """bytes of all inputs on disk"""
+    sha256: Mapping[str, str] = field(default_factory=dict[str, str])
+    """input name → its hash, as the output's recipe has it"""
+
+    @property
+    def bytes_out(self) -> int:
+        """Bytes of the output on disk; in a dry run, of its tensors."""
+        return self.plan.nbytes if self.saved is None else self.saved.nbytes
+
+    def sentences(self) -> Iterator[str]:
+        """What was done, for a person, the most important first."""
+        kept = len(self.plan.tensors)
+        would = "would be kept" if self.saved is None else "written"
+        yield f"{kept} tensors {would}, {human(self.bytes_out)} from {human(self.bytes_in)}"
+        for reason, count, nbytes in self.plan.reasons():
+            verb = "would be dropped" if self.saved is None else "dropped"
+            yield f"{count} tensors {verb}, {human(nbytes)}: {reason}"
+        yield from self.plan.changes
+        yield from lost(self.plan.losses)
+        yield from (f"warning: {warning}" for warning in self.plan.warnings)
+        if self.saved is not None and self.saved.verified:
+            yield "verified: every tensor was read back and compared"
+
+    def to_json(self) -> dict[str, object]:
+        """The same for programs."""
+        plan = self.plan
+        return {
+            "operation": plan.operation,
+            "target": str(plan.target),
+            "container": plan.container.name,
+            "written": self.saved is not None,
+            "verified": self.saved is not None and self.saved.verified,
+            "tensors": len(plan.tensors),
+            "bytes_in": self.bytes_in,
+            "bytes_out": self.bytes_out,
+            "dropped": [
+                {"reason": reason, "tensors": count, "bytes": nbytes}
+                for reason, count, nbytes in plan.reasons()
+            ],
+            "changes": list(plan.changes),
+            "warnings": list(plan.warnings),
+            "infinite": dict(plan.losses.infinite),
+            "flushed": dict(plan.losses.flushed),
+            "inputs": dict(self.sha256),
+        }
+
+
+def lost(losses: Losses) -> Iterator[str]:
+    """What casts cost, in sentences."""
+    if losses.infinite:
+        count = sum(losses.infinite.values())
+        names = ", ".join(escape(name) for name in list(losses.infinite)[:SHOWN])
+        yield (
+            f"warning: {count} numbers of {len(losses.infinite)} tensors were too large for the "
+            f"new type and became infinite ({names}); keep a wider type for them"
+        )
+    if losses.flushed:
+        count = sum(losses.flushed.values())
+        yield (
+            f"{count} numbers of {len(losses.flushed)} tensors were too small for the new type "
+            "and became zero"
+        )

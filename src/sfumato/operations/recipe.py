@@ -1,0 +1,119 @@
+"""How a file was made: the operation, its options, and the inputs by their hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from sfumato.containers.source import Source
+from sfumato.errors import Damaged
+
+KEY = "sfumato.recipe"
+"""where a recipe stands in a file's metadata"""
+
+VERSION = 1
+
+Option = None | bool | int | float | str | Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file that an output was made from."""
+
+    name: str
+    """file name, or the path inside a folder; never where it lay"""
+    size: int
+    sha256: str
+    """64 digits; a stand-in of as many while it is computed"""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that is needed to make an output again."""
+
+    operation: str
+    """the function of sfumato.operations"""
+    options: Mapping[str, Option]
+    inputs: tuple[Input, ...]
+
+    def to_text(self) -> str:
+        """The recipe as it stands in a file: JSON on one line."""
+        return json.dumps(
+            {
+                "version": VERSION,
+                "operation": self.operation,
+                "options": dict(self.options),
+                "inputs": [
+                    {"name": i.name, "size": i.size, "sha256": i.sha256} for i in self.inputs
+                ],
+            },
+            separators=(",", ":"),
+        )
+
+
+def parse(text: str) -> Recipe:
+    """A recipe from its text; raises Damaged where it is none."""
+    try:
+        value = cast("dict[str, object]", json.loads(text))
+        inputs = cast("list[dict[str, str | int]]", value["inputs"])
+        return Recipe(
+            str(value["operation"]),
+            cast("dict[str, Option]", value["options"]),
+            tuple(Input(str(i["name"]), int(i["size"]), str(i["sha256"])) for i in inputs),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Damaged(KEY, f"is no recipe: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Hashing:
+    """Inputs whose hashes are still being computed."""
+
+    inputs: tuple[Input, ...]
+    """with stand-ins of 64 digits in place of the hashes"""
+    pending: Mapping[str, Future[str]]
+    """stand-in → the hash to come"""
+
+
+@contextmanager
+def hashing(paths: Sequence[Path]) -> Generator[Hashing]:
+    """Hash every file of `paths` by a thread of its own while the block works on them.
+
+    Reading a file twice at the same time costs the disk nothing: the second reader finds the bytes
+    where the first has left them.
+    """
+    files = [(path, name) for root in paths for path, name in _files(root)]
+    pool = ThreadPoolExecutor(1)
+    try:
+        pending = {secrets.token_hex(32): (path, name) for path, name in files}
+        yield Hashing(
+            tuple(Input(name, path.stat().st_size, key) for key, (path, name) in pending.items()),
+            {key: pool.submit(_sha256, path) for key, (path, _) in pending.items()},
+        )
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _files(root: Path) -> Iterator[tuple[Path, str]]:
+    """The file itself, or every file of a folder that is one model."""
+    if not root.is_dir():
+        yield root, root.name
+        return
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            yield path, path.relative_to(root.parent).as_posix()
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with Source(path) as source:
+        for chunk in source.chunks(0, source.size):
+            digest.update(chunk)
+    return digest.hexdigest()
