@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sfumato.containers.journal import Event, Journal
 from sfumato.containers.pickles.machine import run
 from sfumato.containers.pickles.values import Global, Record, Value
+from sfumato.errors import Damaged
 
 PROTOCOLS = pytest.mark.parametrize("protocol", range(6))
 
@@ -160,3 +161,26 @@ def test_a_class_as_a_key_becomes_its_name() -> None:
     value, journal = read(stream)
     assert value == {"pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint": {}}
     assert not journal.dangerous
+
+
+PIECES = [
+    b"N", b"(", b"]", b"}", b")", b"0", b"1", b"2", b"t", b"l", b"d", b"a", b"e", b"s", b"u",
+    b"\x85", b"\x86", b"\x87", b"\x88", b"\x89", b"\x8f", b"\x90", b"\x91", b"\x94",
+    b"q\0", b"h\0", b"p1\n", b"g1\n", b"g01\n", b"r\2\0\0\0", b"j\2\0\0\0",
+    b"K\1", b"M\1\2", b"J\xff\xff\xff\xff", b"I-5\n", b"I01\n", b"L-7L\n", b"L7\n",
+    b"\x8a\2\1\xff", b"\x8b\1\0\0\0\7", b"F-1e5\n", b"F.5\n", b"G\x3f\xf0\0\0\0\0\0\0",
+    b"X\1\0\0\0a", b"\x8c\1b", b"V\\u0041\n", b"S'a\\'\\n\\101'\n", b"U\2\xc3\xa9",
+    b"C\1c", b"B\1\0\0\0d", b"\x96\1\0\0\0\0\0\0\0e",
+]  # fmt: skip
+"""opcodes that name nothing, so that CPython may safely run any sequence of them"""
+
+
+@settings(max_examples=400, deadline=None)
+@given(pieces=st.lists(st.sampled_from(PIECES), max_size=12))
+def test_what_is_read_without_objection_is_what_cpython_reads(pieces: list[bytes]) -> None:
+    stream = b"".join(pieces) + b"."
+    try:
+        value, _ = read(stream)
+    except Damaged:
+        return
+    assert repr(value) == repr(pickle.loads(stream, encoding="utf-8"))

@@ -113,6 +113,16 @@ def pickle4(*parts: bytes) -> bytes:
     return proto(4) + b"".join(parts) + STOP
 
 
+SYSTEM = call(global_("os", "system"), string("id"))
+TENSOR_PID = call(
+    global_("torch._utils", "_rebuild_tensor_v2"),
+    MARK, text("storage"), global_("torch", "FloatStorage"), text("0"),
+    text("cpu"), number(4), TUPLE, BINPERSID,
+    number(0), number(4), TUPLE1, number(1), TUPLE1, b"\x89", NONE,
+)  # fmt: skip
+"""a tensor of four numbers, for a hook that knows its storage"""
+
+
 def walk(
     stream: bytes,
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t", "\x1b": "\\x1b"}
+_SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 # str.isprintable() denies controls (Cc), formatting (Cf: bidi overrides, zero-width, tags),
 # surrogates (Cs), private use (Co), unassigned (Cn) and separators but the plain space (Z*).

@@ -57,7 +57,6 @@ class Machine:
     persistent: Hook | None = None
     nested: Opener | None = None
     framed: bool = False
-    protocol: int = 0
     stack: list[Value] = field(default_factory=list[Value])
     """what lies above the topmost mark"""
     marks: list[list[Value]] = field(default_factory=list[list[Value]])
