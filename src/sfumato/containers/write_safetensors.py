@@ -39,17 +39,20 @@ class SafetensorsLayout:
 
 
 def plan_safetensors(
-    tensors: Tensors, metadata: Mapping[str, str], *, tree: Tree = None
+    tensors: Tensors, metadata: Mapping[str, str], *, tree: Tree = None, in_order: bool = False
 ) -> SafetensorsLayout:
     """Lay out a file; raises Refused for types and names that the format does not have.
 
-    A `tree` is not written: the format holds nothing but named tensors and text.
+    A `tree` is not written: the format holds nothing but named tensors and text. `in_order` keeps
+    the order that the tensors come in, and with it the hash of a file that is only relabelled.
     """
     for name, tensor in tensors.items():
         _check_name(name)
         if tensor.dtype not in _RANK:
             raise Refused(f"{escape(name)}: safetensors has no type for {tensor.dtype}")
-    order = sorted(tensors.items(), key=lambda item: (-_RANK[item[1].dtype], item[0].encode()))
+    order = list(tensors.items())
+    if not in_order:
+        order.sort(key=lambda item: (-_RANK[item[1].dtype], item[0].encode()))
     head = _head(order, metadata)
     return SafetensorsLayout(head, order, len(head) + sum(t.nbytes for _, t in order))
 
