@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from math import isfinite, sqrt
 
 import numpy as np
@@ -30,6 +30,8 @@ class Averages:
     """trained tensors that could not be compared: another shape, no floats, or not finite"""
     alone: int = 0
     """averaged tensors that have no trained twin here"""
+    blocks: Mapping[str, float] = field(default_factory=dict[str, float])
+    """block of the network, such as input_blocks.4 → distance within it"""
 
 
 def averaged_name(live: str) -> str:
@@ -55,6 +57,7 @@ def compare_averages(
         return None
     difference = norm = furthest_distance = 0.0
     furthest, left_out = "", list[str]()
+    blocks: dict[str, tuple[float, float]] = {}
     for live, averaged in pairs.items():
         a, b = model[live], model[averaged]
         squares = _squares(a, b)
@@ -64,6 +67,8 @@ def compare_averages(
             left_out.append(live)
             continue
         difference, norm = difference + squares[0], norm + squares[1]
+        apart, size = blocks.get(block(live), (0.0, 0.0))
+        blocks[block(live)] = apart + squares[0], size + squares[1]
         distance = _ratio(*squares)
         if distance > furthest_distance:
             furthest, furthest_distance = live, distance
@@ -76,7 +81,14 @@ def compare_averages(
         furthest_distance=furthest_distance,
         left_out=tuple(left_out),
         alone=held - len(pairs),
+        blocks={name: _ratio(*sums) for name, sums in blocks.items()},
     )
+
+
+def block(live: str) -> str:
+    """The block that a trained tensor belongs to: input_blocks.4, middle_block, time_embed …"""
+    parts = live.removeprefix(LIVE).split(".")[1:]
+    return ".".join(parts[:2]) if parts[1:2] and parts[1].isdigit() and len(parts) > 3 else parts[0]
 
 
 def _ratio(difference: float, norm: float) -> float:

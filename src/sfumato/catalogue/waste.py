@@ -24,14 +24,14 @@ class Waste:
     """the `sfumato` arguments that do it, without the file names"""
 
 
-ROLES: tuple[tuple[str, str, str], ...] = (
-    ("optimizer", "optimizer state", "prune --drop optimizer"),
-    ("training", "training bookkeeping", "prune --drop training"),
-    ("loss", "training losses and discriminator", "prune --drop loss"),
-    ("buffers", "noise schedule tables, which can be computed", "prune --drop buffers"),
-    ("unknown", "tensors that no known program reads", "prune --drop unknown"),
-)  # fmt: skip
-"""part role, what a person calls it, how to drop it"""
+ROLES: tuple[tuple[str, str, bool, str], ...] = (
+    ("optimizer", "optimizer state", True, "prune"),
+    ("training", "training bookkeeping", True, "prune"),
+    ("loss", "training losses and discriminator", True, "prune"),
+    ("buffers", "noise schedule tables", False, "prune --drop buffers"),
+    ("unknown", "tensors of no known part", False, "prune --drop unknown"),
+)
+"""part role, what a person calls it, whether pictures stay the same, how to drop it"""
 
 
 def waste(model: Mapping[str, Tensor], verdict: Verdict) -> tuple[Waste, ...]:
@@ -43,8 +43,13 @@ def waste(model: Mapping[str, Tensor], verdict: Verdict) -> tuple[Waste, ...]:
 def _by_role(verdict: Verdict) -> list[Waste]:
     if verdict.kind == "unknown":
         return []
-    sizes = {role: sum(p.nbytes for p in verdict.parts if p.role == role) for role, _, _ in ROLES}
-    return [Waste(title, sizes[role], True, command) for role, title, command in ROLES]
+    sizes: dict[str, int] = {}
+    for part in verdict.parts:
+        sizes[part.role] = sizes.get(part.role, 0) + part.nbytes
+    return [
+        Waste(title, sizes.get(role, 0), lossless, command)
+        for role, title, lossless, command in ROLES
+    ]
 
 
 def _averages(verdict: Verdict) -> list[Waste]:

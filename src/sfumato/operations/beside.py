@@ -17,6 +17,7 @@ from sfumato.containers.model_file import (
     Tree,
 )
 from sfumato.containers.tensor import Tensor, Tensors
+from sfumato.containers.torch.unwrap import replaced, wrapper_path
 from sfumato.operations.recipe import KEY
 
 EXTRA = "sfumato.extra."
@@ -84,45 +85,33 @@ def tree_of(model: ModelFile, tensors: Tensors, container: Container, kind: str)
 
 
 def _pruned(model: ModelFile, tensors: Tensors) -> Tree:
-    """The model's own nesting with the tensors that are kept; new names join the state dict."""
-    left = dict(tensors)
-    start = f"{model.wrapper}." if model.wrapper else ""
+    """The model's own nesting with the tensors that are kept; new names join the state dict.
 
-    def visit(node: Tree, path: str) -> Tree:
-        if isinstance(node, Tensor):
-            return left.pop(path.removeprefix(start), None)
-        if isinstance(node, dict):
-            items = ((key, visit(value, _join(path, key))) for key, value in node.items())
-            kept = {key: value for key, value in items if not _gone(node[key], value)}
-            return {**kept, **left} if path == model.wrapper and left_over() else kept
-        if isinstance(node, list | tuple):
-            parts = [visit(value, _join(path, number)) for number, value in enumerate(node)]
-            return tuple(parts) if isinstance(node, tuple) else parts
-        return node
-
-    def left_over() -> bool:
-        return any(name not in model for name in left)
-
-    return visit(model.tree, "")
+    What held tensors and holds none any more goes, with the values beside them.
+    """
+    tree, old = replaced(model.tree, tensors), model.tree
+    if not isinstance(tree, dict) or not isinstance(old, dict):
+        return tree
+    tree = {key: value for key, value in tree.items() if holds(value) or not holds(old[key])}
+    added: dict[Key, Tree] = {name: t for name, t in tensors.items() if name not in model}
+    return _inserted(tree, wrapper_path(old), added) if added else tree
 
 
-def _gone(before: Tree, after: Tree) -> bool:
-    """True for what held tensors and holds none any more."""
-    if isinstance(before, Tensor):
-        return after is None
-    return bool(_count(before)) and not _count(after)
-
-
-def _count(tree: Tree) -> int:
-    if isinstance(tree, Tensor):
-        return 1
+def holds(tree: Tree) -> bool:
+    """True where there is a tensor somewhere inside."""
     if isinstance(tree, dict):
-        return sum(map(_count, tree.values()))
-    return sum(map(_count, tree)) if isinstance(tree, list | tuple) else 0
+        return any(map(holds, tree.values()))
+    if isinstance(tree, list | tuple):
+        return any(map(holds, tree))
+    return isinstance(tree, Tensor)
 
 
-def _join(path: str, key: Key) -> str:
-    return f"{path}.{key}" if path else str(key)
+def _inserted(tree: Tree, path: tuple[Key, ...], added: Mapping[Key, Tree]) -> dict[Key, Tree]:
+    """`tree` with more entries in the dictionary at `path`, which is made where it is gone."""
+    here: dict[Key, Tree] = {**tree} if isinstance(tree, dict) else {}
+    if not path:
+        return {**here, **added}
+    return {**here, path[0]: _inserted(here.get(path[0]), path[1:], added)}
 
 
 PAIR = re.compile(r"^(\d+)\.([01])\.(.+)$")

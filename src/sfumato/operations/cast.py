@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sfumato.containers.dtype import BF16, F8_E4M3, F8_E5M2, F16, F32, F64, DType
-from sfumato.containers.tensor import Buffer, Tensor
+from sfumato.containers.tensor import Buffer, Tensor, Tensors
 from sfumato.errors import UsageError
 
 CASTABLE = (F64, F32, F16, BF16, F8_E4M3, F8_E5M2)
@@ -15,10 +16,21 @@ CASTABLE = (F64, F32, F16, BF16, F8_E4M3, F8_E5M2)
 
 ALIASES: dict[str, DType] = {
     **{dtype.name.lower(): dtype for dtype in CASTABLE},
-    **{"fp64": F64, "float64": F64, "double": F64},
-    **{"fp32": F32, "float32": F32, "float": F32, "full": F32},
-    **{"fp16": F16, "float16": F16, "half": F16, "bfloat16": BF16},
-    **{"fp8": F8_E4M3, "float8_e4m3fn": F8_E4M3, "f8_e4m3fn": F8_E4M3, "float8_e5m2": F8_E5M2},
+    "fp64": F64,
+    "float64": F64,
+    "double": F64,
+    "fp32": F32,
+    "float32": F32,
+    "float": F32,
+    "full": F32,
+    "fp16": F16,
+    "float16": F16,
+    "half": F16,
+    "bfloat16": BF16,
+    "fp8": F8_E4M3,
+    "float8_e4m3fn": F8_E4M3,
+    "f8_e4m3fn": F8_E4M3,
+    "float8_e5m2": F8_E5M2,
 }
 """what people call the types they cast to"""
 
@@ -118,3 +130,32 @@ def cast(name: str, tensor: Tensor, dtype: DType, losses: Losses | None = None) 
         return map(convert, tensor.chunks())
 
     return Tensor(dtype, tensor.shape, read=lambda: convert(tensor.read()), pieces=pieces)
+
+
+def cast_all(
+    tensors: Tensors, dtype: DType | None, losses: Losses, *, exempt: Collection[str] = ()
+) -> dict[str, Tensor]:
+    """Every tensor that may be cast, in `dtype`; all as they are where it is None."""
+    if dtype is None:
+        return dict(tensors)
+    scales = {name for name in tensors if name.endswith(SCALE)}
+    scaled = {name.removesuffix(SCALE) + ".weight" for name in scales}
+    kept = scales | scaled | set(exempt)
+    return {
+        name: tensor if name in kept else cast(name, tensor, dtype, losses)
+        for name, tensor in tensors.items()
+    }
+
+
+SCALE = ".scale_weight"
+"""ComfyUI's scaled fp8: the numbers beside it mean nothing without it, and are not cast"""
+
+
+def casts(before: Tensors, after: Tensors) -> tuple[str, ...]:
+    """One sentence per pair of types."""
+    counts = Counter(
+        (before[name].dtype.name, tensor.dtype.name)
+        for name, tensor in after.items()
+        if name in before and before[name].dtype != tensor.dtype
+    )
+    return tuple(f"{n} tensors cast from {old} to {new}" for (old, new), n in counts.items())
