@@ -46,7 +46,7 @@ def ema_half(source: str, target: str) -> None:
     """Ours: the averaged UNet in place of the trained one, in fp16."""
     from sfumato.operations.ema import ema
 
-    ema(source, target, use=True, dtype="f16", container="safetensors", force=True)
+    ema(source, target, action="use", dtype="f16", container="safetensors", force=True)
 
 
 def same(source: str, target: str) -> None:

@@ -12,7 +12,7 @@ from sfumato.catalogue.unet import sizes, unet_shapes
 from sfumato.catalogue.vae import VAE, vae_shapes
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.dtype import F32
-from sfumato.containers.model_file import Tree
+from sfumato.containers.model_file import Key, Tree
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
 
@@ -48,22 +48,28 @@ def lighthouse(path: Path) -> None:
         state[flat] = numbers(state[name].shape, generator)
     state["model_ema.decay"] = tensor_from(np.float32(0.9999).reshape(()))
     state["model_ema.num_updates"] = tensor_from(np.int32(4000).reshape(()))
-    moments: dict[str | int, Tree] = {
-        number: {
-            "step": 4000,
-            "exp_avg": numbers(state[name].shape, generator, 1e-4),
-            "exp_avg_sq": numbers(state[name].shape, generator, 1e-8),
-        }
-        for number, name in enumerate(live)
-    }
+    moments: dict[str, Tensor] = {}
+    for number, name in enumerate(live):
+        for moment, scale in (("exp_avg", 1e-4), ("exp_avg_sq", 1e-8)):
+            place = f"optimizer_states.0.state.{number}.{moment}"
+            moments[place] = numbers(state[name].shape, generator, scale)
     tree: Tree = {
         "epoch": 12,
         "global_step": 4000,
         "pytorch-lightning_version": "1.4.2",
         "state_dict": dict(state),
-        "optimizer_states": [{"state": dict(moments), "param_groups": []}],
+        "optimizer_states": [{"state": _by_number(moments), "param_groups": []}],
     }
-    save(path, state, tree=tree, force=True)
+    save(path, {**state, **moments}, tree=tree, force=True)
+
+
+def _by_number(moments: dict[str, Tensor]) -> Tree:
+    """Adam's state as torch nests it: number of the parameter, then name of the moment."""
+    state: dict[Key, dict[Key, Tree]] = {}
+    for place, tensor in moments.items():
+        number, moment = place.split(".")[3:]
+        state.setdefault(int(number), {"step": 4000})[moment] = tensor
+    return {**state}
 
 
 def moonlight(path: Path) -> None:

@@ -20,6 +20,7 @@ PURPOSE: dict[str, str] = {
     "text-encoder": "A text encoder: one part of a checkpoint, of no use by itself.",
     "lora": "A LoRA: changes a checkpoint while painting.",
     "embedding": "An embedding: a new word for prompts.",
+    "dit": "The painting network alone: it needs text encoders and a VAE beside it.",
     "hypernetwork": "A hypernetwork: small networks that change what attention looks at.",
     "aesthetic-gradient": "An aesthetic gradient: a direction that steers the text encoder.",
     "controlnet": "A ControlNet: makes a checkpoint follow edges, poses or depth.",
@@ -120,15 +121,16 @@ def _waste(card: Card, verdict: Verdict) -> Iterator[str]:
         )
     for item in card.waste:
         if not item.lossless and item.nbytes > 1_000_000:
-            command = item.command.replace(" ", " FILE ", 1)
-            yield f"{human(item.nbytes)} more with `sfumato {command}`: {item.what}."
+            verb, _, options = item.command.partition(" ")
+            command = f"sfumato {verb} FILE {options} -o OUT".replace("  ", " ")
+            yield f"{human(item.nbytes)} more could go with `{command}`: {item.what}."
 
 
 def _container(card: Card, verdict: Verdict) -> Iterator[str]:
     if card.container is not None and card.container.executes:
         yield (
             "Other programs run a pickle when they open it; this one holds nothing dangerous. "
-            "`sfumato convert FILE OUT.safetensors` makes a file that cannot hold any."
+            "`sfumato convert FILE -o OUT.safetensors` makes one that can hold no code."
         )
 
 
