@@ -77,6 +77,9 @@ def _works_with(card: Card, verdict: Verdict) -> Iterator[str]:
     family = " or ".join(FAMILIES.get(name, name) for name in verdict.family.split("/"))
     if verdict.family == "unknown" or verdict.kind == "unknown":
         return
+    if any(part.custom for part in verdict.parts):
+        yield f"Its layout is that of {family}, its sizes are its own: adapters must fit these."
+        return
     if verdict.kind in ("lora", "embedding", "hypernetwork", "controlnet", "vae"):
         yield f"Works with {family} checkpoints."
     elif verdict.kind == "checkpoint":

@@ -110,7 +110,8 @@ def _identity(verdict: Verdict, *, full: bool) -> Iterator[Row]:
     for word in verdict.trigger_words[: None if full else FIRST]:
         yield "trigger", Text.assemble((escape(word.word), "bold"), (f"  {word.source}", "dim"))
     if verdict.hyperparameters and (full or any(part.custom for part in verdict.parts)):
-        sizes = (f"{key} {_value(value)}" for key, value in verdict.hyperparameters.items())
+        told = {key: value for key, value in verdict.hyperparameters.items() if value or full}
+        sizes = (f"{key} {_value(value)}" for key, value in told.items())
         yield "sizes", ", ".join(sizes)
     yield from _list("because", verdict.evidence, full=full)
     yield from _list("against", verdict.contradictions, full=full)
