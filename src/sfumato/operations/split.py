@@ -55,7 +55,8 @@ def split(
                 _write(plan, hashes, force=force, progress=_shifted(progress, plans, number))
                 for number, plan in enumerate(plans)
             ]
-            found = {i.name: hashes.pending[i.sha256].result() for i in hashes.inputs}
+            hashed = zip(hashes.inputs, hashes.pending.values(), strict=True)
+            found = {item.name: pending.result() for item, pending in hashed}
         pairs = zip(plans, files, strict=True)
         return tuple(Report(plan, saved, model.size, found) for plan, saved in pairs)
 
