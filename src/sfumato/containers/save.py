@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,10 +166,14 @@ def save(
         if nbytes > layout.nbytes:
             raise Unverified(f"{path}: {layout.nbytes} bytes were planned, {nbytes} written")
         if verify:
-            with _about(path), writer.read(Source(sink.name)) as written:
-                compare(written, tensors, layout.digests, count)
-                if writer.keeps_metadata:
-                    compare_metadata(written.metadata, metadata)
+            # The disk finishes writing while the bytes are read back from memory.
+            with ThreadPoolExecutor(1) as disk:
+                synced = disk.submit(os.fsync, sink.fileno())
+                with _about(path), writer.read(Source(sink.name)) as written:
+                    compare(written, tensors, layout.digests, count)
+                    if writer.keeps_metadata:
+                        compare_metadata(written.metadata, metadata)
+                synced.result()
     return Saved(Path(path), writer.container, nbytes, len(tensors), verify)
 
 

@@ -10,7 +10,7 @@ from sfumato.containers.dtype import DType
 Buffer = bytes | bytearray | memoryview
 """bytes in memory, whoever owns them"""
 
-CHUNK = 8 << 20
+CHUNK = 1 << 20
 """bytes moved at a time by everything that streams"""
 
 

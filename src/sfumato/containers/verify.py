@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from zlib import crc32
 
 from sfumato.containers.layout import Progress, silent
+from sfumato.containers.parallel import in_order
 from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.containers.text import escape
 from sfumato.errors import Unverified
@@ -19,14 +20,17 @@ def compare(
     Raises Unverified at the first difference.
     """
     _compare_names(written, meant)
-    for name, tensor in meant.items():
-        found = written[name]
-        if name in digests and (found.dtype, found.shape) != (tensor.dtype, tensor.shape):
+    known = [name for name in meant if name in digests]
+    for name in known:
+        found, tensor = written[name], meant[name]
+        if (found.dtype, found.shape) != (tensor.dtype, tensor.shape):
             raise Unverified(
                 f"{escape(name)} reads back as {_kind(found)}, and {_kind(tensor)} was written"
             )
-        if name in digests and _digest(found, progress) != digests[name]:
+    for name, digest in zip(known, in_order(_digest, map(written.__getitem__, known)), strict=True):
+        if digest != digests[name]:
             raise Unverified(f"{escape(name)} reads back with other bytes than were written")
+        progress(written[name].nbytes)
 
 
 def compare_metadata(written: Mapping[str, str], meant: Mapping[str, str]) -> None:
@@ -45,11 +49,10 @@ def _compare_names(written: Tensors, meant: Tensors) -> None:
         raise Unverified(f"{len(added)} tensors were not meant, such as {escape(added[0])}")
 
 
-def _digest(tensor: Tensor, progress: Progress) -> int:
+def _digest(tensor: Tensor) -> int:
     digest = 0
     for piece in tensor.chunks():
         digest = crc32(piece, digest)
-        progress(memoryview(piece).nbytes)
     return digest
 
 

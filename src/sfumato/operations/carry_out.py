@@ -43,7 +43,7 @@ def carry_out(
             plan=plan.layout,
             accept=lambda: _accept(plan),
         )
-        found = {i.name: hashes.pending[i.sha256].result() for i in hashes.inputs}
+        found = {i.name: hashes.pending[i.blake3].result() for i in hashes.inputs}
     return Report(plan, saved, size, found)
 
 

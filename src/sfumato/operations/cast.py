@@ -59,12 +59,16 @@ class Losses:
     def count(self, name: str, before: Buffer, after: Buffer, types: tuple[DType, DType]) -> None:
         """Compare a piece before and after its cast."""
         source, target = types
-        infinite = _infinite(after, target) - _infinite(before, source)
-        if infinite > 0:
-            self.infinite[name] = self.infinite.get(name, 0) + infinite
-        flushed = _zeros(after, target) - _zeros(before, source)
-        if flushed > 0:
-            self.flushed[name] = self.flushed.get(name, 0) + flushed
+        # The narrower piece is looked at first: mostly there is nothing in it to explain.
+        if infinite := _infinite(after, target):
+            _add(self.infinite, name, infinite - _infinite(before, source))
+        if flushed := _zeros(after, target):
+            _add(self.flushed, name, flushed - _zeros(before, source))
+
+
+def _add(counts: dict[str, int], name: str, count: int) -> None:
+    if count > 0:
+        counts[name] = counts.get(name, 0) + count
 
 
 EXPONENTS: Mapping[DType, tuple[str, int, int]] = {

@@ -81,8 +81,8 @@ class Report:
     """None where nothing was written: a dry run"""
     bytes_in: int
     """bytes of all inputs on disk"""
-    sha256: Mapping[str, str] = field(default_factory=dict[str, str])
-    """input name → its hash, as the output's recipe has it"""
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    """input name → its BLAKE3, as the output's recipe has it"""
 
     @property
     def bytes_out(self) -> int:
@@ -123,7 +123,7 @@ class Report:
             "warnings": list(plan.warnings),
             "infinite": dict(plan.losses.infinite),
             "flushed": dict(plan.losses.flushed),
-            "inputs": dict(self.sha256),
+            "inputs": dict(self.inputs),
         }
 
 
