@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -67,7 +66,7 @@ def test_the_recipe_holds_the_hash_of_the_file_before(tmp_path: Path) -> None:
     metadata(source, tmp_path / "b.safetensors", trigger="inky")
     recipe = parse(text_of(tmp_path / "b.safetensors")[KEY])
     assert recipe.operation == "metadata"
-    assert recipe.inputs[0].sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
+    assert recipe.inputs[0].blake3 == hash_file(source).blake3
 
 
 def test_a_key_that_is_not_there_is_answered_with_the_nearest(tmp_path: Path) -> None:
