@@ -37,7 +37,7 @@ class Planter:
     nodes: dict[int, Tree] = field(default_factory=dict[int, Tree])
     sizes: dict[int, int] = field(default_factory=dict[int, int])
     open: set[int] = field(default_factory=set[int])
-    """values whose children are being looked at: meeting one again is a circle"""
+    """values whose children are being looked at; nothing is new behind one that is met again"""
 
     def plant(self, value: Value) -> tuple[Tree, int]:
         """The node of a value, and how many nodes it unfolds to."""
@@ -57,7 +57,9 @@ class Planter:
             return self.nodes[identity], self.sizes[identity]
         limits = self.storages.limits
         if identity in self.open:
-            raise self.storages.damaged("holds a value that contains itself")
+            # Only objects get here (`nesting_fault`): omegaconf's nodes know their parents, and
+            # what the parent holds is being listed already.
+            return None, 1
         if len(self.open) > limits.nesting:
             raise self.storages.damaged(f"nests values more than {limits.nesting} deep")
         self.open.add(identity)
