@@ -114,5 +114,9 @@ TEXT_ROLES: tuple[tuple[str, str], ...] = (
     ("text_encoder.", "text_encoder"),
     ("text_encoder_2.", "text_encoder_2"),
     ("text_encoder_3.", "text_encoder_3"),
+    ("conditioner.embedders.1.model.", "text_encoder_2"),
+    ("text_encoders.clip_l.transformer.", "text_encoder"),
+    ("text_encoders.clip_g.transformer.", "text_encoder_2"),
+    ("text_encoders.t5xxl.transformer.", "text_encoder_3"),
 )
 """prefixes that say themselves which text encoder stands under them"""

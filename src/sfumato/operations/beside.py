@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from sfumato.containers.model_file import (
     DIFFUSERS,
     SAFETENSORS,
+    SHARDED,
     TORCH_ZIP,
     Container,
     Key,
@@ -26,6 +27,9 @@ EXTRA = "sfumato.extra."
 MOST = 200
 """values carried along; a training state has thousands that mean nothing elsewhere"""
 
+FILES = (".json", ".txt")
+"""endings of a folder's own files, which are no metadata of what is made from it"""
+
 PLAIN = (str, int, float, bool, type(None))
 
 BOOKKEEPING = re.compile(
@@ -36,7 +40,12 @@ BOOKKEEPING = re.compile(
 
 def metadata_of(model: ModelFile) -> dict[str, str]:
     """The text that an output made from `model` keeps: its metadata, and its values as text."""
-    own = {key: value for key, value in model.metadata.items() if key != KEY}
+    folder = model.container in (DIFFUSERS, SHARDED)
+    own = {
+        key: value
+        for key, value in model.metadata.items()
+        if key != KEY and not (folder and key.endswith(FILES))
+    }
     extras = {EXTRA + key: json.dumps(value) for key, value in values_of(model).items()}
     return {"format": "pt", **own, **extras}
 
