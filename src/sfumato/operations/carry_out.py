@@ -7,10 +7,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato.containers.model_file import SAFETENSORS, Tree
+from sfumato.containers.model_file import PICTURE, SAFETENSORS, TORCH_ZIP, Container, Tree
 from sfumato.containers.save import save
+from sfumato.containers.tensor import Tensor
+from sfumato.containers.text import escape
 from sfumato.errors import Refused
-from sfumato.operations.plan import Plan, Progress, Report
+from sfumato.operations.plan import SHOWN, Plan, Progress, Report
 from sfumato.operations.recipe import KEY, Hashing, Recipe, hashing
 
 TREE_KEY = "sfumato_recipe"
@@ -44,15 +46,17 @@ def carry_out(
             accept=lambda: _accept(plan),
         )
         found = {i.name: hashes.pending[i.blake3].result() for i in hashes.inputs}
-    return Report(plan, saved, size, found)
+    return Report(plan, saved, size, found, has_place(plan.container, tree))
 
 
 def _accept(plan: Plan) -> None:
     """Called when all bytes are written and none is in place yet."""
-    if plan.strict and plan.losses.infinite:
-        names = ", ".join(list(plan.losses.infinite)[:3])
+    lost = {**plan.losses.infinite, **plan.losses.clipped}
+    if plan.strict and lost:
+        names = ", ".join(escape(name) for name in list(lost)[:SHOWN])
+        became = "infinite" if plan.losses.infinite else "the largest number of the new type"
         raise Refused(
-            f"{plan.target}: {sum(plan.losses.infinite.values())} numbers would become infinite "
+            f"{plan.target}: {sum(lost.values())} numbers would become {became} "
             f"({names}), and that was to stop the operation; nothing was written"
         )
 
@@ -81,9 +85,20 @@ class Late:
                 text = text.replace(stand_in, pending.result())
         metadata = {**self.plan.metadata, KEY: text}
         tree = self.plan.tree
-        if isinstance(tree, dict) and all(isinstance(key, str) for key in tree):
+        if isinstance(tree, dict) and has_place(self.plan.container, tree):
             tree = {**tree, TREE_KEY: text}
         return metadata, tree
+
+
+def has_place(container: Container, tree: Tree) -> bool:
+    """True where a recipe can stand in the output without harm.
+
+    A bare dictionary of tensors is no place: A1111 loads VAEs strictly, and takes a file for an
+    embedding only if it has a single entry. Pictures hold nothing but what A1111 looks for.
+    """
+    if container != TORCH_ZIP:
+        return container != PICTURE
+    return isinstance(tree, dict) and not any(isinstance(v, Tensor) for v in tree.values())
 
 
 def _size(path: Path) -> int:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.dtype import BF16, F8_E4M3, F8_E5M2, F16, F32, F64, DType
 from sfumato.containers.tensor import Buffer, Tensor, Tensors
 from sfumato.errors import UsageError
@@ -53,17 +54,26 @@ class Losses:
 
     infinite: dict[str, int] = field(default_factory=dict[str, int])
     """name → numbers that were finite and are not any more"""
+    clipped: dict[str, int] = field(default_factory=dict[str, int])
+    """name → numbers beyond the largest of a type without infinities, which they became"""
     flushed: dict[str, int] = field(default_factory=dict[str, int])
     """name → numbers that were not zero and are now"""
 
     def count(self, name: str, before: Buffer, after: Buffer, types: tuple[DType, DType]) -> None:
         """Compare a piece before and after its cast."""
         source, target = types
+        if target == F8_E4M3 and (clipped := _clipped(before, source)):
+            _add(self.clipped, name, clipped)
         # The narrower piece is looked at first: mostly there is nothing in it to explain.
         if infinite := _infinite(after, target):
             _add(self.infinite, name, infinite - _infinite(before, source))
         if flushed := _zeros(after, target):
             _add(self.flushed, name, flushed - _zeros(before, source))
+
+    def forget(self, name: str) -> None:
+        """A tensor is read from its start: what an earlier reading counted counts once."""
+        for counts in (self.infinite, self.clipped, self.flushed):
+            counts.pop(name, None)
 
 
 def _add(counts: dict[str, int], name: str, count: int) -> None:
@@ -88,6 +98,18 @@ def _infinite(buffer: Buffer, dtype: DType) -> int:
     carrier, exponent, _ = EXPONENTS[dtype]
     bits = np.frombuffer(buffer, carrier)
     return int(np.count_nonzero((bits & exponent) == exponent))
+
+
+LARGEST = 464.0
+"""halfway between F8_E4M3's largest number, 448, and what would be the next"""
+
+
+def _clipped(buffer: Buffer, dtype: DType) -> int:
+    import numpy as np
+
+    from sfumato.containers.arrays import to_float32
+
+    return int(np.count_nonzero(np.abs(to_float32(buffer, dtype)) > LARGEST))
 
 
 def _zeros(buffer: Buffer, dtype: DType) -> int:
@@ -130,10 +152,17 @@ def cast(name: str, tensor: Tensor, dtype: DType, losses: Losses | None = None) 
             watch.count(name, piece, converted, (tensor.dtype, dtype))
         return converted
 
+    def read() -> Buffer:
+        if watch is not None:
+            watch.forget(name)
+        return convert(tensor.read())
+
     def pieces() -> Iterator[Buffer]:
+        if watch is not None:
+            watch.forget(name)
         return map(convert, tensor.chunks())
 
-    return Tensor(dtype, tensor.shape, read=lambda: convert(tensor.read()), pieces=pieces)
+    return Tensor(dtype, tensor.shape, read, pieces)
 
 
 def cast_all(
@@ -149,6 +178,16 @@ def cast_all(
         name: tensor if name in kept else cast(name, tensor, dtype, losses)
         for name, tensor in tensors.items()
     }
+
+
+UNTOUCHED = ("buffers", "optimizer", "training")
+"""roles of parts that keep their types: a rounded schedule paints other pictures, and training does
+not go on from a rounded optimizer"""
+
+
+def untouched(verdict: Verdict) -> list[str]:
+    """Names of the tensors that a cast of the whole model leaves alone."""
+    return [name for part in verdict.parts if part.role in UNTOUCHED for name in part.names]
 
 
 SCALE = ".scale_weight"

@@ -24,7 +24,7 @@ from sfumato.containers.save import WRITERS, writer_for
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.beside import metadata_of, renamed, tree_of
 from sfumato.operations.carry_out import carry_out
-from sfumato.operations.cast import Losses, cast_all, casts, dtype_named
+from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
 from sfumato.operations.plan import Plan, Progress, Report
 from sfumato.operations.respell import respell
 
@@ -114,11 +114,10 @@ def plan_conversion(model: ModelFile, target: Path, wish: Wish) -> Plan:
     if not model:
         raise Refused(f"{model.path}: has no tensors, so there is nothing to convert")
     spelled = respell(model, verdict, wish.spelling, wish.container)
-    tables = [name for part in verdict.parts if part.role == "buffers" for name in part.names]
     losses = Losses()
     dtype = F32 if wish.container == PICTURE else wish.dtype
     kept = renamed(spelled.tensors, wish.container, verdict.kind)
-    tensors = cast_all(kept, dtype, losses, exempt=tables)
+    tensors = cast_all(kept, dtype, losses, exempt=untouched(verdict))
     return Plan(
         operation="convert",
         options={

@@ -17,7 +17,7 @@ from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.errors import Refused
 from sfumato.operations.beside import metadata_of, tree_of
 from sfumato.operations.carry_out import carry_out
-from sfumato.operations.cast import Losses, cast_all, casts, dtype_named
+from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
 from sfumato.operations.convert import container_named
 from sfumato.operations.plan import Dropped, Plan, Progress, Report
 
@@ -67,9 +67,8 @@ def ema(
     with open_model(source) as model:
         chosen = ACTIONS[action](model)
         verdict = identify(model, metadata=model.metadata, extras=model.extras)
-        tables = [n for part in verdict.parts if part.role == "buffers" for n in part.names]
         losses = Losses()
-        tensors = cast_all(chosen.tensors, wanted, losses, exempt=tables)
+        tensors = cast_all(chosen.tensors, wanted, losses, exempt=untouched(verdict))
         plan = Plan(
             operation="ema",
             options={

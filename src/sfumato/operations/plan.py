@@ -83,6 +83,8 @@ class Report:
     """bytes of all inputs on disk"""
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     """input name → its BLAKE3, as the output's recipe has it"""
+    recorded: bool = True
+    """False where the output has no place for a recipe"""
 
     @property
     def bytes_out(self) -> int:
@@ -100,6 +102,8 @@ class Report:
         yield from self.plan.changes
         yield from lost(self.plan.losses)
         yield from (f"warning: {warning}" for warning in self.plan.warnings)
+        if not self.recorded:
+            yield "no recipe is kept in the file: its form has no place for one"
         if self.saved is not None and self.saved.verified:
             yield "verified: every tensor was read back and compared"
 
@@ -122,8 +126,10 @@ class Report:
             "changes": list(plan.changes),
             "warnings": list(plan.warnings),
             "infinite": dict(plan.losses.infinite),
+            "clipped": dict(plan.losses.clipped),
             "flushed": dict(plan.losses.flushed),
             "inputs": dict(self.inputs),
+            "recipe": self.recorded,
         }
 
 
@@ -135,6 +141,13 @@ def lost(losses: Losses) -> Iterator[str]:
         yield (
             f"warning: {count} numbers of {len(losses.infinite)} tensors were too large for the "
             f"new type and became infinite ({names}); keep a wider type for them"
+        )
+    if losses.clipped:
+        count = sum(losses.clipped.values())
+        names = ", ".join(escape(name) for name in list(losses.clipped)[:SHOWN])
+        yield (
+            f"warning: {count} numbers of {len(losses.clipped)} tensors were too large for the "
+            f"new type and became its largest number ({names}); keep a wider type for them"
         )
     if losses.flushed:
         count = sum(losses.flushed.values())

@@ -15,7 +15,7 @@ from sfumato.containers.open import open_model
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.beside import BOOKKEEPING, metadata_of, tree_of
 from sfumato.operations.carry_out import carry_out
-from sfumato.operations.cast import Losses, cast_all, casts, dtype_named
+from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
 from sfumato.operations.convert import container_named
 from sfumato.operations.plan import Dropped, Plan, Progress, Report
 
@@ -80,8 +80,7 @@ def prune(
         if not kept:
             raise Refused(f"{source}: nothing would be left of it")
         losses = Losses()
-        tables = [n for part in verdict.parts if part.role == "buffers" for n in part.names]
-        tensors = cast_all(kept, wanted, losses, exempt=tables)
+        tensors = cast_all(kept, wanted, losses, exempt=untouched(verdict))
         plan = Plan(
             operation="prune",
             options={
