@@ -30,6 +30,7 @@ class Mended:
     tensors: dict[str, Tensor]
     dropped: tuple[Dropped, ...] = ()
     changes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def renamed(self, names: dict[str, str], what: str) -> Mended:
         """The same with some tensors under other names; itself where two would get the same."""
@@ -121,6 +122,7 @@ def plan_repair(
         tree=tree_of(model, mended.tensors, container, verdict.kind),
         dropped=mended.dropped,
         changes=mended.changes,
+        warnings=mended.warnings,
     )
 
 
@@ -205,6 +207,13 @@ def _position_ids(mended: Mended) -> Mended:
     return mended
 
 
+REPAINTED = (
+    "pictures change: the model was used, and perhaps tuned, with the wrong position ids; keep the "
+    "old file if you like its pictures"
+)
+"""said where numbers that programs read were wrong; float and missing ids were read rightly"""
+
+
 def _rewritten(mended: Mended, state: PositionIds) -> Mended:
     old = mended.tensors.get(state.tensor)
     count = old.size if old is not None and 0 < old.size <= LONGEST else 77
@@ -216,6 +225,7 @@ def _rewritten(mended: Mended, state: PositionIds) -> Mended:
         mended,
         tensors={**mended.tensors, state.tensor: position_ids(count)},
         changes=(*mended.changes, sentence),
+        warnings=(REPAINTED,) if state.state == "broken" else mended.warnings,
     )
 
 
