@@ -106,6 +106,17 @@ def _pruned(model: ModelFile, tensors: Tensors) -> Tree:
     return _inserted(tree, wrapper_path(old), added) if added else tree
 
 
+def without_bookkeeping(tree: Tree) -> Tree:
+    """A nested value without the entries that only its training program can use."""
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        key: value
+        for key, value in tree.items()
+        if not (isinstance(key, str) and BOOKKEEPING.match(key))
+    }
+
+
 def holds(tree: Tree) -> bool:
     """True where there is a tensor somewhere inside."""
     if isinstance(tree, dict):

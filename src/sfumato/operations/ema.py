@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Literal
 from sfumato.catalogue.averaged import COUNTERS, PREFIX, averaged
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.survey import survey
-from sfumato.containers.model_file import ModelFile
+from sfumato.catalogue.verdict import Verdict
+from sfumato.containers.model_file import Container, ModelFile, Tree
 from sfumato.containers.open import open_model
 from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.errors import Refused
-from sfumato.operations.beside import metadata_of, tree_of
+from sfumato.operations.beside import metadata_of, tree_of, without_bookkeeping
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
 from sfumato.operations.convert import container_named
@@ -52,8 +53,8 @@ def ema(
 ) -> Report:
     """Make a file with one set of weights out of one with two.
 
-    use: every trained tensor that has an average takes its numbers; the averages go. What most
-        publishers call "ema-only" or "pruned".
+    use: every trained tensor that has an average takes its numbers; the averages go, and so does
+        optimizer state, which belongs to the trained numbers. What publishers call "ema-only".
     drop: the averages go, the trained weights stay ("no-ema").
     extract: only the averaged network, under its ordinary names.
 
@@ -65,8 +66,8 @@ def ema(
     place = container_named(container, target)
     wanted = None if dtype is None else dtype_named(dtype)
     with open_model(source) as model:
-        chosen = ACTIONS[action](model)
         verdict = identify(model, metadata=model.metadata, extras=model.extras)
+        chosen = ACTIONS[action](model, verdict)
         losses = Losses()
         tensors = cast_all(chosen.tensors, wanted, losses, exempt=untouched(verdict))
         plan = Plan(
@@ -81,13 +82,20 @@ def ema(
             container=place,
             tensors=tensors,
             metadata=metadata_of(model),
-            tree=tree_of(model, tensors, place, verdict.kind),
+            tree=_tree(model, tensors, place, verdict, action),
             dropped=chosen.dropped,
             changes=(*chosen.changes, *casts(chosen.tensors, tensors)),
             losses=losses,
             strict=strict,
         )
         return carry_out(plan, force=force, dry_run=dry_run, progress=progress)
+
+
+def _tree(
+    model: ModelFile, tensors: Tensors, place: Container, verdict: Verdict, action: Action
+) -> Tree:
+    tree = tree_of(model, tensors, place, verdict.kind)
+    return tree if action == "drop" else without_bookkeeping(tree)
 
 
 def distance(path: str | PathLike[str], *, progress: Progress | None = None) -> Averages:
@@ -140,7 +148,7 @@ def _live_prefix(model: Tensors, names: Mapping[str, str]) -> str:
     return best if counts[best] else UNET
 
 
-def _use(model: ModelFile) -> Chosen:
+def _use(model: ModelFile, verdict: Verdict) -> Chosen:
     pairs = averages(model)
     both = {live: there for live, there in pairs.items() if live in model}
     if not both:
@@ -148,17 +156,23 @@ def _use(model: ModelFile) -> Chosen:
             f"{model.path}: has averages and no trained weights that they could replace; "
             "`ema --extract` writes them under their ordinary names"
         )
+    training = {n for p in verdict.parts if p.role in ("optimizer", "training") for n in p.names}
     kept = {
         name: model[both[name]] if name in both else tensor
         for name, tensor in model.items()
-        if not name.startswith(PREFIX)
+        if not name.startswith(PREFIX) and name not in training
     }
     live = sum(name.startswith(UNET) for name in kept)
     changes = (
         f"{len(both)} of {live} tensors of the UNet now hold the averaged numbers",
         *_alone(pairs, both),
     )
-    return Chosen(kept, _gone(model, set(model) - set(kept), "the averages' own names"), changes)
+    copies = {name for name in model if name.startswith(PREFIX)}
+    dropped = (
+        *_gone(model, copies, "averages under their own names, once they are in place"),
+        *_gone(model, training, "optimizer state, which belongs to the trained numbers"),
+    )
+    return Chosen(kept, dropped, changes)
 
 
 def _alone(pairs: Mapping[str, str], both: Mapping[str, str]) -> tuple[str, ...]:
@@ -166,7 +180,7 @@ def _alone(pairs: Mapping[str, str], both: Mapping[str, str]) -> tuple[str, ...]
     return (f"{count} averages have no trained twin and were left out",) if count else ()
 
 
-def _drop(model: ModelFile) -> Chosen:
+def _drop(model: ModelFile, verdict: Verdict) -> Chosen:
     names = {name for name in model if name.startswith(PREFIX)}
     if not names - set(COUNTERS):
         raise Refused(f"{model.path}: has no averaged (EMA) weights to drop")
@@ -174,7 +188,7 @@ def _drop(model: ModelFile) -> Chosen:
     return Chosen(kept, _gone(model, names, "averaged (EMA) weights"), ())
 
 
-def _extract(model: ModelFile) -> Chosen:
+def _extract(model: ModelFile, verdict: Verdict) -> Chosen:
     pairs = averages(model)
     kept = {live: model[there] for live, there in pairs.items()}
     names = set(model) - set(pairs.values())

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.verdict import Verdict
-from sfumato.containers.model_file import Key, ModelFile, Tree
+from sfumato.containers.model_file import ModelFile, Tree
 from sfumato.containers.open import open_model
 from sfumato.errors import Refused, UsageError
-from sfumato.operations.beside import BOOKKEEPING, metadata_of, tree_of
+from sfumato.operations.beside import metadata_of, tree_of, without_bookkeeping
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
 from sfumato.operations.convert import container_named
@@ -93,7 +93,7 @@ def prune(
             container=place,
             tensors=tensors,
             metadata=metadata_of(model),
-            tree=_without_bookkeeping(tree_of(model, tensors, place, verdict.kind), sorts),
+            tree=_tree(tree_of(model, tensors, place, verdict.kind), sorts),
             dropped=dropped,
             changes=tuple(casts(kept, tensors)),
             losses=losses,
@@ -129,12 +129,7 @@ def _dropped(model: ModelFile, verdict: Verdict, sorts: tuple[Droppable, ...]) -
             yield from (Dropped(name, reason, model[name].nbytes) for name in part.names)
 
 
-def _without_bookkeeping(tree: Tree, sorts: tuple[Droppable, ...]) -> Tree:
+def _tree(tree: Tree, sorts: tuple[Droppable, ...]) -> Tree:
     """A training program's own entries go with its tensors."""
-    if not isinstance(tree, dict) or not {"optimizer", "training"} <= {s.name for s in sorts}:
-        return tree
-    return {key: value for key, value in tree.items() if not _bookkeeping(key)}
-
-
-def _bookkeeping(key: Key) -> bool:
-    return isinstance(key, str) and bool(BOOKKEEPING.match(key))
+    training = {"optimizer", "training"} <= {sort.name for sort in sorts}
+    return without_bookkeeping(tree) if training else tree
