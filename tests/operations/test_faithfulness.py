@@ -15,6 +15,7 @@ from sfumato.containers.save import save
 from sfumato.errors import Refused
 from sfumato.operations.cast import Losses, cast
 from sfumato.operations.convert import convert
+from sfumato.operations.prune import prune
 from sfumato.operations.recipe import parse
 from small_models import VAE_PREFIX, sd1
 from toys import random_tensor, random_tensors
@@ -71,3 +72,28 @@ def test_a_hypernetwork_carries_its_recipe_beside_its_widths(tmp_path: Path) -> 
     loaded = torch.load(tmp_path / "b.pt", weights_only=True)
     assert report.recorded and parse(loaded.pop("sfumato_recipe")).operation == "convert"
     assert set(loaded) == {768}
+
+
+def test_hashes_of_the_old_bytes_do_not_follow_to_the_new(tmp_path: Path) -> None:
+    said = {"title": "moon", "sshs_model_hash": "1" * 64, "modelspec.hash_sha256": "0x" + "1" * 64}
+    save(tmp_path / "a.safetensors", random_tensors({"w": (4,)}), said)
+    convert(tmp_path / "a.safetensors", tmp_path / "b.safetensors", dtype="f16")
+    with open_model(tmp_path / "b.safetensors") as found:
+        assert set(found.metadata) == {"format", "title", "sfumato.recipe"}
+
+
+def test_text_goes_into_a_folder_and_comes_back(tmp_path: Path) -> None:
+    save(tmp_path / "a.safetensors", sd1(F16), {"title": "moon", "format": "pt"})
+    convert(tmp_path / "a.safetensors", tmp_path / "folder")
+    convert(tmp_path / "folder", tmp_path / "b.safetensors")
+    with open_model(tmp_path / "b.safetensors") as found:
+        assert found.metadata["title"] == "moon"
+        assert not any("/" in key or key.endswith(".json") for key in found.metadata)
+
+
+def test_a_pruned_folder_keeps_its_settings(tmp_path: Path) -> None:
+    save(tmp_path / "a.safetensors", sd1(F16))
+    convert(tmp_path / "a.safetensors", tmp_path / "folder")
+    prune(tmp_path / "folder", tmp_path / "slim")
+    for name in ("model_index.json", "unet/config.json", "scheduler/scheduler_config.json"):
+        assert (tmp_path / "slim" / name).read_text() == (tmp_path / "folder" / name).read_text()

@@ -38,16 +38,29 @@ BOOKKEEPING = re.compile(
 """values that only the training program that wrote them can use"""
 
 
-def metadata_of(model: ModelFile) -> dict[str, str]:
-    """The text that an output made from `model` keeps: its metadata, and its values as text."""
-    folder = model.container in (DIFFUSERS, SHARDED)
-    own = {
-        key: value
-        for key, value in model.metadata.items()
-        if key != KEY and not (folder and key.endswith(FILES))
-    }
+STALE = (KEY, "sshs_model_hash", "sshs_legacy_hash", "modelspec.hash_sha256")
+"""what is true of one file only: how it was made, and hashes of its bytes"""
+
+
+def metadata_of(model: ModelFile, container: Container) -> dict[str, str]:
+    """The text that an output made from `model` keeps: its metadata, and its values as text.
+
+    A folder's own files stay with a folder; a single file keeps the text its parts agree on.
+    """
+    own = {k: v for k, v in model.metadata.items() if k.rpartition("/")[2] not in STALE}
+    if model.container in (DIFFUSERS, SHARDED) and container != DIFFUSERS:
+        own = _agreed(own)
     extras = {EXTRA + key: json.dumps(value) for key, value in values_of(model).items()}
     return {"format": "pt", **own, **extras}
+
+
+def _agreed(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Keys without the part they belong to, where all parts that have them say the same."""
+    found: dict[str, set[str]] = {}
+    for key, value in metadata.items():
+        if not key.endswith(FILES):
+            found.setdefault(key.rpartition("/")[2], set()).add(value)
+    return {key: next(iter(values)) for key, values in found.items() if len(values) == 1}
 
 
 def values_of(model: ModelFile) -> dict[str, Leaf]:

@@ -129,7 +129,7 @@ def plan_conversion(model: ModelFile, target: Path, wish: Wish) -> Plan:
         target=target,
         container=wish.container,
         tensors=tensors,
-        metadata={**metadata_of(model), **spelled.metadata},
+        metadata={**metadata_of(model, wish.container), **spelled.metadata},
         tree=tree_of(model, tensors, wish.container, verdict.kind),
         dropped=spelled.dropped,
         changes=(*spelled.changes, *casts(kept, tensors)),

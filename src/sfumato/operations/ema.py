@@ -81,7 +81,7 @@ def ema(
             target=target,
             container=place,
             tensors=tensors,
-            metadata=metadata_of(model),
+            metadata=metadata_of(model, place),
             tree=_tree(model, tensors, place, verdict, action),
             dropped=chosen.dropped,
             changes=(*chosen.changes, *casts(chosen.tensors, tensors)),

@@ -80,7 +80,7 @@ def plan_join(models: Sequence[ModelFile], target: Path) -> Plan:
         target=target,
         container=container,
         tensors=tensors,
-        metadata=metadata_of(main),
+        metadata=metadata_of(main, container),
         tree=tree,
         dropped=tuple(gathered.dropped),
         changes=tuple(

@@ -92,7 +92,7 @@ def prune(
             target=target,
             container=place,
             tensors=tensors,
-            metadata=metadata_of(model),
+            metadata=metadata_of(model, place),
             tree=_tree(tree_of(model, tensors, place, verdict.kind), sorts),
             dropped=dropped,
             changes=tuple(casts(kept, tensors)),

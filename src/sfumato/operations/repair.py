@@ -118,7 +118,7 @@ def plan_repair(
         target=target,
         container=container,
         tensors=mended.tensors,
-        metadata=metadata_of(model),
+        metadata=metadata_of(model, container),
         tree=tree_of(model, mended.tensors, container, verdict.kind),
         dropped=mended.dropped,
         changes=mended.changes,

@@ -113,7 +113,7 @@ def _named(model: ModelFile, parts: list[Part], *, prefixes: bool) -> dict[str, 
 
 def _metadata(model: ModelFile, verdict: Verdict, role: str) -> dict[str, str]:
     """The checkpoint's text; for its denoiser also what the markers said that stay behind."""
-    metadata = metadata_of(model)
+    metadata = metadata_of(model, SAFETENSORS)
     said = verdict.prediction
     if role in ("unet", "dit") and said is not None and said.type in ("epsilon", "v"):
         metadata.setdefault("modelspec.prediction_type", said.type)
