@@ -19,7 +19,7 @@ from sfumato.containers.model_file import (
 )
 from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.containers.torch.unwrap import replaced, wrapper_path
-from sfumato.operations.recipe import KEY
+from sfumato.operations.recipe import KEY, TREE_KEY
 
 EXTRA = "sfumato.extra."
 """beginning of the metadata keys under which a pickle's values are kept in other containers"""
@@ -74,7 +74,8 @@ def values_of(model: ModelFile) -> dict[str, Leaf]:
 
 def _carried(key: str, value: Leaf) -> bool:
     finite = not isinstance(value, float) or value - value == 0
-    return isinstance(value, PLAIN) and finite and not BOOKKEEPING.match(key)
+    own = key != TREE_KEY and not BOOKKEEPING.match(key)
+    return isinstance(value, PLAIN) and finite and own
 
 
 def _leaf(text: str) -> Leaf:

@@ -13,10 +13,7 @@ from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
 from sfumato.errors import Refused
 from sfumato.operations.plan import SHOWN, Plan, Progress, Report
-from sfumato.operations.recipe import KEY, Hashing, Recipe, hashing
-
-TREE_KEY = "sfumato_recipe"
-"""where the recipe stands in a pickled dictionary, beside `state_dict`; other programs pass it"""
+from sfumato.operations.recipe import KEY, TREE_KEY, Hashing, Recipe, hashing
 
 
 def carry_out(

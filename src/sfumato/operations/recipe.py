@@ -17,6 +17,9 @@ from sfumato.errors import Damaged
 KEY = "sfumato.recipe"
 """where a recipe stands in a file's metadata"""
 
+TREE_KEY = "sfumato_recipe"
+"""where it stands in a pickled dictionary, beside `state_dict`; other programs pass it over"""
+
 VERSION = 1
 
 Option = None | bool | int | float | str | Sequence[str]
