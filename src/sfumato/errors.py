@@ -1,18 +1,18 @@
 """The one error tree: what can go wrong with a model file, and the exit status it gives.
 
-    SfumatoError                 1   failed
-    ├── UsageError               2   the request itself makes no sense
-    ├── Refused                  1   the request is sensible, but carrying it out would lose something
-    │   ├── OutputExists         1   the output is already there and may not be overwritten
-    │   └── NoRoom               1   the disk has not enough free space for the output
-    ├── Unverified               1   what was written does not read back as what was meant
-    ├── MissingExtra             1   an optional package is needed, and this is how to install it
-    ├── Unreadable               1   the operating system would not give the file's bytes
-    ├── Dangerous                3   reading the file the usual way would run foreign code
-    └── BadFile                  4
-        ├── NotAModel            4   something else entirely: a web page, an archive, a picture
-        ├── Damaged              4   breaks the rules of its own format, or ends too early
-        └── Unsupported          4   a model file of a sort that is known, named and not read
+SfumatoError                 1   failed
+├── UsageError               2   the request itself makes no sense
+├── Refused                  1   a sensible request that would lose something if carried out
+│   ├── OutputExists         1   the output is already there and may not be overwritten
+│   └── NoRoom               1   the disk has not enough free space for the output
+├── Unverified               1   what was written does not read back as what was meant
+├── MissingExtra             1   an optional package is needed, and this is how to install it
+├── Unreadable               1   the operating system would not give the file's bytes
+├── Dangerous                3   reading the file the usual way would run foreign code
+└── BadFile                  4
+    ├── NotAModel            4   something else entirely: a web page, an archive, a picture
+    ├── Damaged              4   breaks the rules of its own format, or ends too early
+    └── Unsupported          4   a model file of a sort that is known, named and not read
 """
 
 from __future__ import annotations

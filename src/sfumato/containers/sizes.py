@@ -13,3 +13,8 @@ def human(nbytes: int) -> str:
             value = nbytes / unit
             return f"{value:.0f} {name}" if value >= 100 else f"{value:.3g} {name}"
     return f"{nbytes} bytes"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: 1 tensor, 2 tensors."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

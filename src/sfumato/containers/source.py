@@ -112,5 +112,5 @@ def _sort(mode: int) -> str:
 
 def _why(path: Path, error: OSError) -> str:
     if path.is_symlink() and not path.exists():
-        return f"is a link to {os.readlink(path)}, which does not exist"
+        return f"is a link to {path.readlink()}, which does not exist"
     return f"cannot be opened: {error.strerror or error}"

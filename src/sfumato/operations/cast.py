@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.dtype import BF16, F8_E4M3, F8_E5M2, F16, F32, F64, DType
+from sfumato.containers.sizes import counted
 from sfumato.containers.tensor import Buffer, Tensor, Tensors
 from sfumato.errors import UsageError
 
@@ -201,4 +202,6 @@ def casts(before: Tensors, after: Tensors) -> tuple[str, ...]:
         for name, tensor in after.items()
         if name in before and before[name].dtype != tensor.dtype
     )
-    return tuple(f"{n} tensors cast from {old} to {new}" for (old, new), n in counts.items())
+    return tuple(
+        f"{counted(n, 'tensor')} cast from {old} to {new}" for (old, new), n in counts.items()
+    )

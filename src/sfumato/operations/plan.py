@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sfumato.containers.layout import Plan as WritePlan
-from sfumato.containers.model_file import Container, Tree
+from sfumato.containers.model_file import PICTURE, TORCH_ZIP, Container, Tree
 from sfumato.containers.save import Saved
-from sfumato.containers.sizes import human
+from sfumato.containers.sizes import counted, human
 from sfumato.containers.tensor import Tensors
 from sfumato.containers.text import escape
+from sfumato.operations.beside import EXTRA
 from sfumato.operations.cast import Losses
 from sfumato.operations.recipe import Option
 
@@ -62,6 +63,13 @@ class Plan:
         """Bytes of the tensors that are kept."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
+    @property
+    def unplaced(self) -> list[str]:
+        """Keys of the metadata that the output's container has no place for."""
+        if self.container not in (TORCH_ZIP, PICTURE):
+            return []
+        return [key for key in self.metadata if key != "format" and not key.startswith(EXTRA)]
+
     def reasons(self) -> Iterator[tuple[str, int, int]]:
         """Why tensors are dropped: the reason, how many, how many bytes; the most bytes first."""
         counts = Counter(item.reason for item in self.dropped)
@@ -95,17 +103,28 @@ class Report:
         """What was done, for a person, the most important first."""
         kept = len(self.plan.tensors)
         would = "would be kept" if self.saved is None else "written"
-        yield f"{kept} tensors {would}, {human(self.bytes_out)} from {human(self.bytes_in)}"
+        sizes = f"{human(self.bytes_out)} from {human(self.bytes_in)}"
+        yield f"{counted(kept, 'tensor')} {would}, {sizes}"
         for reason, count, nbytes in self.plan.reasons():
             verb = "would be dropped" if self.saved is None else "dropped"
-            yield f"{count} tensors {verb}, {human(nbytes)}: {reason}"
+            yield f"{counted(count, 'tensor')} {verb}, {human(nbytes)}: {reason}"
         yield from self.plan.changes
         yield from lost(self.plan.losses)
-        yield from (f"warning: {warning}" for warning in self.plan.warnings)
+        yield from (f"warning: {warning}" for warning in self.warnings())
         if not self.recorded:
             yield "no recipe is kept in the file: its form has no place for one"
         if self.saved is not None and self.saved.verified:
             yield "verified: every tensor was read back and compared"
+
+    def warnings(self) -> Iterator[str]:
+        """What a person should know before the old file is deleted."""
+        yield from self.plan.warnings
+        if unplaced := self.plan.unplaced:
+            names = ", ".join(escape(key) for key in unplaced[:SHOWN])
+            yield (
+                f"{len(unplaced)} texts of metadata have no place in a "
+                f"{self.plan.container.title} and are left out ({names})"
+            )
 
     def to_json(self) -> dict[str, object]:
         """The same for programs."""
@@ -124,7 +143,7 @@ class Report:
                 for reason, count, nbytes in plan.reasons()
             ],
             "changes": list(plan.changes),
-            "warnings": list(plan.warnings),
+            "warnings": list(self.warnings()),
             "infinite": dict(plan.losses.infinite),
             "clipped": dict(plan.losses.clipped),
             "flushed": dict(plan.losses.flushed),
@@ -135,23 +154,19 @@ class Report:
 
 def lost(losses: Losses) -> Iterator[str]:
     """What casts cost, in sentences."""
+    large, small = "too large for the new type", "too small for the new type"
+    keep = "keep a wider type for them"
     if losses.infinite:
-        count = sum(losses.infinite.values())
-        names = ", ".join(escape(name) for name in list(losses.infinite)[:SHOWN])
-        yield (
-            f"warning: {count} numbers of {len(losses.infinite)} tensors were too large for the "
-            f"new type and became infinite ({names}); keep a wider type for them"
-        )
+        yield f"warning: {_numbers(losses.infinite, large)}, and became infinite; {keep}"
     if losses.clipped:
-        count = sum(losses.clipped.values())
-        names = ", ".join(escape(name) for name in list(losses.clipped)[:SHOWN])
-        yield (
-            f"warning: {count} numbers of {len(losses.clipped)} tensors were too large for the "
-            f"new type and became its largest number ({names}); keep a wider type for them"
-        )
+        yield f"warning: {_numbers(losses.clipped, large)}, and became its largest number; {keep}"
     if losses.flushed:
-        count = sum(losses.flushed.values())
-        yield (
-            f"{count} numbers of {len(losses.flushed)} tensors were too small for the new type "
-            "and became zero"
-        )
+        yield f"{_numbers(losses.flushed, small)}, and became zero"
+
+
+def _numbers(counts: Mapping[str, int], what: str) -> str:
+    """How many numbers of which tensors were what."""
+    names = ", ".join(escape(name) for name in list(counts)[:SHOWN])
+    more = ", …" if len(counts) > SHOWN else ""
+    whole = counted(sum(counts.values()), "number")
+    return f"{whole} of {counted(len(counts), 'tensor')} ({names}{more}) were {what}"

@@ -14,6 +14,7 @@ from sfumato.catalogue.identify import identify
 from sfumato.catalogue.transforms import position_ids
 from sfumato.containers.model_file import Container, ModelFile
 from sfumato.containers.open import open_model
+from sfumato.containers.sizes import counted
 from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
@@ -38,7 +39,7 @@ class Mended:
         if not names or len(tensors) < len(self.tensors):
             return self
         first, new = next(iter(names.items()))
-        change = f"{len(names)} tensors {what}, such as {escape(first)} → {escape(new)}"
+        change = f"{counted(len(names), 'tensor')} {what}, such as {escape(first)} → {escape(new)}"
         return replace(self, tensors=tensors, changes=(*self.changes, change))
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sfumato.catalogue.translation import Translation, to_diffusers, to_ldm
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.model_file import DIFFUSERS, SHARDED, Container, ModelFile
+from sfumato.containers.sizes import counted
 from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.folder_texts import folder_texts, markers, markers_text
@@ -68,8 +69,11 @@ def _moved(model: ModelFile, translation: Translation, wanted: str) -> Respelled
             for name, reason in translation.dropped.items()
         ),
         (
-            f"{len(tensors)} tensors named in the {wanted} spelling",
-            *(f"{count} tensors changed in form: {name}" for name, count in transforms.items()),
+            f"{counted(len(tensors), 'tensor')} named in the {wanted} spelling",
+            *(
+                f"{counted(count, 'tensor')} changed in form: {name}"
+                for name, count in transforms.items()
+            ),
         ),
     )
 

@@ -12,6 +12,7 @@ from sfumato.containers.atomic import check_room, destination
 from sfumato.containers.model_file import SAFETENSORS, ModelFile
 from sfumato.containers.open import open_model
 from sfumato.containers.save import Saved, save
+from sfumato.containers.sizes import counted
 from sfumato.containers.tensor import Tensor
 from sfumato.errors import Refused
 from sfumato.operations.beside import metadata_of
@@ -82,7 +83,7 @@ def plan_split(model: ModelFile, folder: Path, *, prefixes: bool) -> list[Plan]:
             tensors=_named(model, parts, prefixes=prefixes),
             metadata=_metadata(model, verdict, role),
             dropped=() if number else left,
-            changes=tuple(f"{part.title}: {part.tensors} tensors" for part in parts),
+            changes=tuple(f"{part.title}: {counted(part.tensors, 'tensor')}" for part in parts),
         )
         for number, (role, parts) in enumerate(roles.items())
     ]

@@ -41,8 +41,10 @@ def show(card: Card, *, full: bool = False) -> None:
         console.print(Padding(_parts(card.identity, full=full), (1, 0, 0, 2)))
     if card.advice:
         console.print()
+    advice = Table.grid(padding=(0, 1))
     for sentence in card.advice:
-        console.print(Padding(Text(f"→ {escape(sentence, 2000)}"), (0, 0, 0, 2)))
+        advice.add_row("→", Text(escape(sentence, 2000)))
+    console.print(Padding(advice, (0, 0, 0, 2)))
 
 
 def _rows(card: Card, *, full: bool) -> Iterator[Row]:
@@ -110,8 +112,8 @@ def _identity(verdict: Verdict, *, full: bool) -> Iterator[Row]:
     for word in verdict.trigger_words[: None if full else FIRST]:
         yield "trigger", Text.assemble((escape(word.word), "bold"), (f"  {word.source}", "dim"))
     if verdict.hyperparameters and (full or any(part.custom for part in verdict.parts)):
-        told = {key: value for key, value in verdict.hyperparameters.items() if value or full}
-        sizes = (f"{key} {_value(value)}" for key, value in told.items())
+        every = verdict.hyperparameters.items()
+        sizes = (f"{key} {_value(v)}" for key, v in every if full or (v and "." not in key))
         yield "sizes", ", ".join(sizes)
     yield from _list("because", verdict.evidence, full=full)
     yield from _list("against", verdict.contradictions, full=full)
@@ -152,7 +154,8 @@ def _texts(card: Card, *, full: bool) -> Iterator[Row]:
         for key, value in texts.items():
             yield escape(key, 40), Text(escape(value, 2000))
         return
-    names = ", ".join(escape(key, 40) for key in list(texts)[:FIRST])
+    short = sorted(texts, key=lambda key: key.count("."))  # epoch before optimizer_states.0.…
+    names = ", ".join(escape(key, 40) for key in short[:FIRST])
     more = f" and {len(texts) - FIRST} more (--full shows them)" if len(texts) > FIRST else ""
     yield "metadata", Text(names + more, style="dim")
 
