@@ -97,3 +97,18 @@ def test_a_pruned_folder_keeps_its_settings(tmp_path: Path) -> None:
     prune(tmp_path / "folder", tmp_path / "slim")
     for name in ("model_index.json", "unet/config.json", "scheduler/scheduler_config.json"):
         assert (tmp_path / "slim" / name).read_text() == (tmp_path / "folder" / name).read_text()
+
+
+def test_metadata_that_a_pickle_cannot_hold_is_told_of(tmp_path: Path) -> None:
+    save(tmp_path / "a.safetensors", random_tensors({"w": (4,)}), {"format": "pt", "ss_seed": "7"})
+    report = convert(tmp_path / "a.safetensors", tmp_path / "b.pt")
+    assert any("ss_seed" in sentence for sentence in report.sentences())
+    assert not list(convert(tmp_path / "a.safetensors", tmp_path / "c.safetensors").warnings())
+
+
+def test_an_old_recipe_is_not_taken_for_a_value(tmp_path: Path) -> None:
+    save(tmp_path / "a.safetensors", sd1(F16))
+    convert(tmp_path / "a.safetensors", tmp_path / "b.ckpt")
+    convert(tmp_path / "b.ckpt", tmp_path / "c.safetensors")
+    with open_model(tmp_path / "c.safetensors") as found:
+        assert set(found.metadata) == {"format", "sfumato.recipe"}
