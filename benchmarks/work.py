@@ -11,7 +11,7 @@ BLOCK = 8 << 20
 
 def inspect(folder: str) -> None:
     """Ours: a card for every file."""
-    from sfumato.catalogue.card import inspect as look
+    from sfumato.catalogue.inspect import inspect as look
 
     for path in sorted(Path(folder).iterdir()):
         card = look(path)
@@ -20,7 +20,7 @@ def inspect(folder: str) -> None:
 
 def start(_folder: str) -> None:
     """Ours, with nothing to do: subtracted where files per second are told."""
-    import sfumato.catalogue.card  # noqa: F401
+    import sfumato.catalogue.inspect  # noqa: F401
 
 
 def safe_open(folder: str) -> None:

@@ -15,8 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfumato.catalogue.card import Card, inspect
+    from sfumato.catalogue.card import Card
     from sfumato.catalogue.identify import identify
+    from sfumato.catalogue.inspect import inspect
     from sfumato.catalogue.verdict import Verdict
     from sfumato.containers.dtype import DTYPES, DType
     from sfumato.containers.model_file import ModelFile
@@ -63,11 +64,11 @@ def _containers() -> dict[str, object]:
 
 
 def _catalogue() -> dict[str, object]:
-    from sfumato.catalogue import card, identify, verdict
+    from sfumato.catalogue import card, identify, inspect, verdict
 
     return {
         "Card": card.Card,
-        "inspect": card.inspect,
+        "inspect": inspect.inspect,
         "identify": identify.identify,
         "Verdict": verdict.Verdict,
     }

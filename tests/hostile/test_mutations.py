@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from toys import small_files
 
-from sfumato.catalogue.card import inspect
+from sfumato.catalogue.inspect import inspect
 from sfumato.catalogue.card_json import to_json
 from sfumato.containers.open import open_model
 from sfumato.errors import SfumatoError

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
+from sfumato.catalogue.card import Card
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.sizes import human
 
-if TYPE_CHECKING:
-    from sfumato.catalogue.card import Card
-
-Rule = Callable[["Card", Verdict], Iterable[str]]
+Rule = Callable[[Card, Verdict], Iterable[str]]
 
 PURPOSE: dict[str, str] = {
     "checkpoint": "A checkpoint: paints pictures from prompts.",

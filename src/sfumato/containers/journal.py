@@ -34,6 +34,10 @@ class Journal:
     events: list[Event] = field(default_factory=list[Event])
     room: int = field(default=-1, repr=False, compare=False)
     """bytes the walk may still copy, over all streams and what lies inside them; -1 before it"""
+    steps: int = field(default=0, repr=False, compare=False)
+    """opcodes walked, over all streams"""
+    peeked: int = field(default=0, repr=False, compare=False)
+    """opcodes walked in literals that nobody runs"""
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self.events)

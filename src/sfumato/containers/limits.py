@@ -10,7 +10,7 @@ class Limits:
     """Every bound a reader checks; the defaults are far above what honest files need."""
 
     pickle_bytes: int = 256 << 20
-    pickle_opcodes: int = 50_000_000
+    pickle_opcodes: int = 20_000_000
     pickle_memo: int = 20_000_000
     pickle_stack: int = 1_000_000
     nesting: int = 128
@@ -19,12 +19,16 @@ class Limits:
     """a tensor, member or global name"""
     nodes: int = 4_000_000
     """nodes visited when a pickled value is walked; shared values count each time"""
-    tensors: int = 1_000_000
+    tensors: int = 100_000
     rank: int = 64
     zip_entries: int = 200_000
+    packed_pickle: int = 16 << 20
+    """bytes a compressed pickle may unpack to; torch does not compress"""
     safetensors_header: int = 32 << 20
     metadata_value: int = 64 << 20
+    gguf_keys: int = 100_000
     gguf_entries: int = 1_000_000
+    """texts or arrays in an array; tokenizers have hundreds of thousands"""
     image_text: int = 64 << 20
     """bytes a compressed picture text may inflate to"""
     image_pixels: int = 64_000_000

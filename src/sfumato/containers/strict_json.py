@@ -7,8 +7,11 @@ from typing import NoReturn
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
-SEPARATORS = 2_000_000
+SEPARATORS = 1_200_000
 """commas and brackets a text may have; each costs up to 64 bytes of memory as a Python value"""
+
+COLONS = 600_000
+"""colons a text may have; a key with its value costs up to 250 bytes"""
 
 
 class JsonError(ValueError):
@@ -36,6 +39,8 @@ def parse_json(raw: bytes) -> Json:
     """The value of a JSON text; raises JsonError for anything else, whatever the bytes."""
     if raw.count(b",") + raw.count(b"[") + raw.count(b"{") > SEPARATORS:
         raise JsonError(f"more than {SEPARATORS} values")
+    if raw.count(b":") > COLONS:
+        raise JsonError(f"more than {COLONS} keys with their values")
     try:
         return _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:

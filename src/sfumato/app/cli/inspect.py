@@ -65,7 +65,7 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
 
 
 def _one(path: Path, *, hashes: bool, deep: bool) -> Card | SfumatoError:
-    from sfumato.catalogue.card import inspect
+    from sfumato.catalogue.inspect import inspect
 
     try:
         with progress(path.name) as bar:

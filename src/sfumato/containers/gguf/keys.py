@@ -103,8 +103,12 @@ def _array(cursor: Cursor, what: str, depth: int) -> Entry:
     if code in (STRING, ARRAY):
         least = 8 if code == STRING else 12
         count = cursor.count(f"elements of {what}", least, cursor.limits.gguf_entries)
-        elements = [_entry(cursor, code, what, depth + 1).value for _ in range(count)]
-        return Entry(ARRAY, elements[:SHOWN], count)
+        elements: Values = []
+        for number in range(count):
+            entry = _entry(cursor, code, what, depth + 1)
+            if number < SHOWN:
+                elements.append(entry.value)
+        return Entry(ARRAY, elements, count)
     scalar = _scalar(cursor, code, what)
     count = cursor.count(f"elements of {what}", scalar.size, cursor.source.size)
     shown: Values = [

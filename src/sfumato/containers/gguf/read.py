@@ -50,7 +50,7 @@ def read_gguf(source: Source, limits: Limits = DEFAULT) -> ModelFile:
     cursor = Cursor(source, limits)
     _check_version(cursor)
     tensors = cursor.count("tensors", 24, limits.tensors)
-    keys = read_keys(cursor, cursor.count("keys", 13, limits.gguf_entries))
+    keys = read_keys(cursor, cursor.count("keys", 13, limits.gguf_keys))
     rows = _rows(cursor, tensors, keys)
     alignment = _alignment(cursor, keys)
     start = -(-cursor.offset // alignment) * alignment

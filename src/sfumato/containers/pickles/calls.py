@@ -24,6 +24,9 @@ from sfumato.errors import BadFile, Unsupported
 SLOT = 64
 """bytes an item of a copied container is reckoned to take"""
 
+OPENING = 8 << 10
+"""bytes that opening a file inside the pickle is reckoned to cost besides its own"""
+
 NESTED = ", inner file "
 DEEPEST = 8
 """torch files inside bytes inside torch files; also the bound of the recursion through the hook"""
@@ -149,7 +152,7 @@ def _load_from_bytes(m: Machine, callee: Global, arguments: tuple[Value, ...], a
     if not isinstance(data, bytes | bytearray):
         raise Malformed("a torch file inside the pickle is not bytes")
     m.log(at, "call", callee.dotted, "allowed")
-    m.spend(at, 3 * len(data))
+    m.spend(at, OPENING + 3 * len(data))
     try:
         return m.nested(bytes(data), m.where)
     except Unsupported as error:

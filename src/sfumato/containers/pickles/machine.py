@@ -29,6 +29,12 @@ __all__ = ["EndsEarly", "run"]
 SLICE = 4096
 """opcodes between two looks at the limits"""
 
+OVERHEAD = 512
+"""opcodes that beginning a stream is reckoned as; a file may consist of streams of one opcode"""
+
+PEEKED, ALL_PEEKED = 100_000, 5_000_000
+"""opcodes walked of a pickle inside a literal, and of all of them in one file"""
+
 DEEPEST_EMBEDDED = 2
 """pickles inside literals inside pickles that are looked at"""
 
@@ -89,7 +95,8 @@ def _finish(m: Machine, depth: int) -> tuple[Value, int]:
 
 def _walk(m: Machine) -> int:
     """Execute opcode after opcode; the offset after STOP."""
-    data, steps, position, at, done = m.data, STEPS, m.start, m.start, 0
+    data, steps, position, at = m.data, STEPS, m.start, m.start
+    m.check(at, OVERHEAD)
     try:
         while True:
             for _ in range(SLICE):
@@ -97,8 +104,7 @@ def _walk(m: Machine) -> int:
                     m.boundary(at, position, name(data[at]) if at < len(data) else "")
                 at = position
                 position = steps[data[at]](m, at + 1)
-            done += SLICE
-            m.check(at, done)
+            m.check(at, SLICE)
     except Stopped as stopped:
         return stopped.end
     except IndexError:
@@ -118,10 +124,11 @@ def _look_inside(m: Machine, depth: int) -> None:
         return
     for at, literal in m.suspects:
         data = embedded.stream(literal)
-        if data is None:
+        if data is None or m.journal.peeked > ALL_PEEKED:
             continue
         inner = Journal(room=ROOM)
         complete = _peek(m, data, inner, depth + 1)
+        m.journal.peeked += inner.steps + inner.peeked
         names = inner.names("refused") or inner.names()
         if names:
             m.note(at, f"holds a pickle that would use {escape(', '.join(names[:8]))}")
@@ -134,7 +141,7 @@ def _look_inside(m: Machine, depth: int) -> None:
 
 def _peek(m: Machine, data: bytes, journal: Journal, depth: int) -> bool:
     """Walk an embedded stream for its journal alone; True where it ends as a pickle should."""
-    limits = replace(m.limits, pickle_opcodes=100_000)
+    limits = replace(m.limits, pickle_opcodes=PEEKED)
     size = len(data)
     inner = Machine(
         data=data, path=m.path, where=m.where, journal=journal, limits=limits, start=0,

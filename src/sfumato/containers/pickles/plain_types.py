@@ -21,15 +21,15 @@ FLOAT = re.compile(
 LONGEST_FLOAT = 400
 
 
-class Malformed(Exception):  # noqa: N818  (says what is wrong with arguments)
+class Malformed(Exception):
     """Arguments that the real function would not take; the text is one clause."""
 
 
-class Foreign(Exception):  # noqa: N818
+class Foreign(Exception):
     """Arguments with which the real function does more than its emulation."""
 
 
-class Unread(Exception):  # noqa: N818
+class Unread(Exception):
     """Something sound that is known and not read; the text is one clause."""
 
 

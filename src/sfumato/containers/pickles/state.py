@@ -18,7 +18,7 @@ from sfumato.errors import Damaged
 DETAILED_EVENTS = 10_000
 """events after which only what is not allowed is kept, and of that only what is new"""
 
-MOST_EVENTS = 200_000
+MOST_EVENTS = 30_000
 """events after which a file is given up as damaged"""
 
 ROOM, ROOM_PER_BYTE = 64 << 20, 6
@@ -32,7 +32,7 @@ class EndsEarly(Damaged):
     """The stream asks for bytes after the end of what was given: more of the file may help."""
 
 
-class Stopped(Exception):  # noqa: N818  (not an error: the ordinary way out of the loop)
+class Stopped(Exception):
     """STOP was reached; holds the offset after it."""
 
     def __init__(self, end: int) -> None:
@@ -136,10 +136,11 @@ class Machine:
         return items
 
     def check(self, at: int, opcodes: int) -> None:
-        """Hold the limits; called every few thousand opcodes."""
+        """Hold the limits; called every few thousand opcodes, with how many there were."""
+        self.journal.steps += opcodes
         limits = self.limits
         counts = (
-            (opcodes, limits.pickle_opcodes, "opcodes"),
+            (self.journal.steps, limits.pickle_opcodes, "opcodes"),
             (self.below + len(self.marks) + len(self.stack), limits.pickle_stack, "stacked values"),
             (len(self.memo), limits.pickle_memo, "memo entries"),
             (self.made, limits.nodes, "containers"),

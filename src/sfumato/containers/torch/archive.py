@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from struct import Struct
+from unicodedata import normalize
 from zlib import crc32
 
 from sfumato.containers.limits import DEFAULT, Limits
@@ -124,7 +125,7 @@ def _check_names(archive: Archive, limits: Limits) -> None:
         name = entry.name
         if len(name) > limits.name_bytes or HOSTILE_NAME.search(name.removesuffix("/")):
             _fault(archive, f"the zip member {escape(name)} has a name that leads elsewhere")
-        folded = name.casefold()
+        folded = normalize("NFC", name).casefold()
         other = seen.setdefault(folded, name)
         if other is not name:
             twins = "twice" if other == name else f"and {escape(other)}, which some take for one"

@@ -109,6 +109,8 @@ class _Walk:
 
     def visit(self, node: Tree, name: str, path: tuple[Key, ...] = ()) -> None:
         """Name everything at and below `node`; `path` leads on to the state dict."""
+        if len(name) > self.limits.name_bytes:
+            raise self.refuse(f"has a name of {len(name)} characters: {escape(name)}")
         self.spent += len(name)
         if self.spent > 4 * self.limits.metadata_value:
             raise self.refuse("has names that would fill the memory")
@@ -138,8 +140,6 @@ class _Walk:
             raise self.refuse(f"two tensors are named {escape(name)}")
         if len(tensors) >= self.limits.tensors:
             raise self.refuse(f"holds more than {self.limits.tensors} tensors")
-        if len(name) > self.limits.name_bytes:
-            raise self.refuse(f"a tensor has a name of {len(name)} characters: {escape(name)}")
         tensors[name] = tensor
 
     def _leaf(self, name: str, leaf: Leaf) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sfumato.containers.limits import Limits
 from sfumato.containers.pickles.machine import run
 from sfumato.containers.pickles.values import StorageRef, Value
 from sfumato.containers.sizes import human
@@ -101,7 +102,7 @@ def walk_zip(source: Readable, storages: Storages, inside: str, nested: Nested) 
     root = entry.name.removesuffix(PICKLE)
     where, swapped = inside + entry.name, _big_endian(archive, root)
     members = _Members(storages, archive, where, f"{root}data/", inside, swapped)
-    data = archive.read(entry, storages.limits.pickle_bytes)
+    data = archive.read(entry, _limit(entry, storages.limits))
     value, end = run(
         data,
         path=source.path,
@@ -118,6 +119,11 @@ def walk_zip(source: Readable, storages: Storages, inside: str, nested: Nested) 
     storages.notes.extend(archive.notes)
     members.note_unused()
     return value
+
+
+def _limit(entry: Entry, limits: Limits) -> int:
+    """Bytes of a pickle that are read; of one that is packed fewer, since few bytes make many."""
+    return limits.pickle_bytes if entry.method == STORED else limits.packed_pickle
 
 
 def _misfit(archive: Archive) -> BadFile | None:
@@ -166,16 +172,22 @@ def _collect_evidence(archive: Archive, storages: Storages, inside: str, nested:
         for entry in archive.entries
         if entry.data >= 0
         and entry.method in (STORED, DEFLATED)
-        and entry.size <= storages.limits.pickle_bytes
         and entry.data + entry.packed <= archive.source.size
     ]
+    limits = storages.limits
+    # Members may overlap here: a thousand of them may be the same bytes.
+    room = archive.source.size + 4 * limits.packed_pickle
     for entry in readable[:MOST_SCANNED]:
+        size = min(entry.size, _limit(entry, limits))
+        room -= size
+        if room < 0:
+            return
         try:
             region = archive.region(entry)
             head = region.read(0, min(2, entry.size))
             named = entry.name.lower().endswith((".pkl", ".pickle"))
             if named or (head[:1] == b"\x80" and head[1:] in (b"\2", b"\3", b"\4", b"\5")):
-                data = region.read(0, entry.size)
+                data = region.read(0, size)
                 _scan(data, 0, storages, inside + entry.name, nested)
         except BadFile:
             continue

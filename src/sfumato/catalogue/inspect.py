@@ -1,0 +1,83 @@
+"""Inspecting: from a path to its card, whether or not what lies there is a usable model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from os import PathLike
+from pathlib import Path
+
+from sfumato.catalogue.advice import advise
+from sfumato.catalogue.card import Card
+from sfumato.catalogue.health import examine
+from sfumato.catalogue.identify import identify
+from sfumato.catalogue.memory import needs
+from sfumato.catalogue.published import lookup
+from sfumato.catalogue.triggers import sidecar_triggers
+from sfumato.catalogue.waste import waste
+from sfumato.containers.hashes import hash_file
+from sfumato.containers.journal import Journal
+from sfumato.containers.model_file import ModelFile
+from sfumato.containers.open import open_model
+from sfumato.errors import BadFile, Dangerous
+
+Progress = Callable[[int, int], None]
+"""called with bytes done and bytes in all"""
+
+
+def inspect(
+    path: str | PathLike[str],
+    *,
+    hashes: bool = False,
+    deep: bool = False,
+    progress: Progress | None = None,
+) -> Card:
+    """Say what `path` is. Nothing in the file is executed, and no tensor is read unless asked.
+
+    hashes: read the whole file once, compute its hashes and look it up among published files.
+    deep: read the numbers too: NaN, Inf, zeros, overflow risk, position ids, EMA against live.
+
+    Raises Unreadable where the operating system does not give the bytes; everything that is wrong
+    with the bytes themselves is a Card whose `verdict` is not "clean".
+    """
+    path = Path(path)
+    try:
+        with open_model(path) as model:
+            card = _describe(model, deep=deep, progress=progress)
+    except (BadFile, Dangerous) as error:
+        card = _refused(path, error)
+    if hashes and path.is_file():
+        found = hash_file(path, progress=progress)
+        card = replace(card, hashes=found, known=tuple(lookup(found)))
+    return replace(card, advice=tuple(advise(card)))
+
+
+def _describe(model: ModelFile, *, deep: bool, progress: Progress | None) -> Card:
+    identity = identify(model, metadata=model.metadata, extras=model.extras, stem=model.path.stem)
+    if identity.adapter is not None:
+        words = (*identity.trigger_words, *sidecar_triggers(model.path))
+        identity = replace(identity, trigger_words=words)
+    return Card(
+        path=model.path,
+        size=model.size,
+        container=model.container,
+        journal=model.journal,
+        identity=identity,
+        metadata=model.metadata,
+        extras=model.extras,
+        wrapper=model.wrapper,
+        notes=model.notes,
+        waste=waste(model, identity),
+        memory=needs(model, identity),
+        health=examine(model, progress=progress) if deep else None,
+    )
+
+
+def _refused(path: Path, error: BadFile | Dangerous) -> Card:
+    return Card(
+        path=path,
+        size=path.stat().st_size if path.is_file() else 0,
+        verdict=error.verdict if isinstance(error, BadFile) else "dangerous",
+        message=error.reason,
+        journal=error.journal or Journal(),
+    )
