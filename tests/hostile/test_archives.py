@@ -40,6 +40,11 @@ def with_end64(**lies: int) -> bytes:
     return assemble([A, B], zip64=end64(2, size, start, start + size, **lies))
 
 
+TWINS = Member("r/\u00e9", flags=0x800), Member("r/e\u0301", flags=0x800)
+"""one letter, whole and put together: some file systems take them for one"""
+SPELT = Member(b"r/\xc3\xa9", flags=0x800), Member(b"r/\xc3\xa9")
+"""the same bytes, said to be UTF-8 and not: torch does not look at what is said"""
+
 LYING: list[tuple[int, str, bytes, str]] = [
     (14, "another name", assemble([Member(A.name, A.data, local_name=b"r/datap.kl"), B]), "name"),
     (15, "flag 0x20", torch_zip(flags=0x20), "unknown flags 0x20"),
@@ -47,6 +52,8 @@ LYING: list[tuple[int, str, bytes, str]] = [
     (15, "flags differ", torch_zip(flags=0, local_flags=2), "flags"),
     (17, "twice", assemble([A, B, A]), "twice"),
     (17, "case twins", assemble([A, Member("r/DATA.pkl", EMPTY_DICT)]), "some take for one"),
+    (17, "Unicode twins", assemble([A, *TWINS]), "take for one"),
+    (17, "one name in two encodings", assemble([A, *SPELT]), "take for one"),
     (18, "overlap", assemble([A, Member("r/version", b"3\n", header=0)]), "overlaps"),
     (18, "overlap by size", assemble([Member(A.name, A.data, packed=9, size=9), B]), "overlaps"),
     (18, "in directory", assemble([A, Member("r/version", header=90)]), "behind the directory"),

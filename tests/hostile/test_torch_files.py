@@ -114,11 +114,11 @@ def test_terabytes_out_of_one_storage_are_refused(tmp_path: Path) -> None:
 def test_a_hundred_thousand_names_of_one_tensor_are_read_quickly(tmp_path: Path) -> None:
     started = time.monotonic()
     one = b"\x80\2}(" + op("w") + tensor() + b"q\xff"
-    pairs = b"".join(b"X\6\0\0\0%06d" % number + b"h\xff" for number in range(100_000))
+    pairs = b"".join(b"X\6\0\0\0%06d" % number + b"h\xff" for number in range(99_999))
     path = tmp_path / "a.pt"
     path.write_bytes(torch_zip(Member("archive/data/0", bytes(16)), pickle=one + pairs + b"u."))
     with read_torch_zip(Source(path)) as model:
-        assert len(model) == 100_001
+        assert len(model) == 100_000
     assert time.monotonic() - started < 8
 
 

@@ -120,13 +120,15 @@ def _fault(archive: Archive, reason: str, sort: type[BadFile] = Damaged) -> None
 
 
 def _check_names(archive: Archive, limits: Limits) -> None:
-    seen: dict[str, str] = {}
+    seen: dict[str | bytes, str] = {}
     for entry in archive.entries:
         name = entry.name
         if len(name) > limits.name_bytes or HOSTILE_NAME.search(name.removesuffix("/")):
             _fault(archive, f"the zip member {escape(name)} has a name that leads elsewhere")
+        # torch compares the bytes whatever their encoding; Python's zipfile the text
         folded = normalize("NFC", name).casefold()
-        other = seen.setdefault(folded, name)
+        other, same = seen.setdefault(folded, name), seen.setdefault(entry.raw_name, name)
+        other = same if other is name else other
         if other is not name:
             twins = "twice" if other == name else f"and {escape(other)}, which some take for one"
             _fault(archive, f"the zip archive holds {escape(name)} {twins}")

@@ -57,6 +57,8 @@ def _walk_rest(data: bytes, start: int, storages: Storages) -> None:
         try:
             _, end = _run(data, end, f"{WHERE} {number}", storages)
         except BadFile:
+            if storages.exhausted:
+                raise  # what follows is unknown, and not nothing
             storages.notes.append(f"{len(data) - end} bytes at the end are not a pickle")
             return
     if number > 1:

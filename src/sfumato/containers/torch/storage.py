@@ -154,6 +154,11 @@ class Storages:
         if self.faults:
             raise Damaged(self.path, self.faults[0], journal=self.journal)
 
+    @property
+    def exhausted(self) -> bool:
+        """True where a walk ended for want of opcodes, and not because the bytes did."""
+        return self.journal.steps > self.limits.pickle_opcodes
+
     def damaged(self, reason: str) -> Damaged:
         """An error that carries what was seen so far."""
         return Damaged(self.path, reason, journal=self.journal)

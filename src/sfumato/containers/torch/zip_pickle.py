@@ -208,4 +208,6 @@ def _scan(data: bytes, start: int, storages: Storages, where: str, nested: Neste
                 start=start,
             )
         except BadFile:
+            if storages.exhausted:
+                raise
             return
