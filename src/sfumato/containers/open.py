@@ -1,36 +1,16 @@
-"""Opening a model: the format is found by content, and one reader is chosen."""
+"""Opening a model: one file, a folder, a sharded set, or a TensorFlow checkpoint by its prefix."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato.containers.journal import Journal
 from sfumato.containers.limits import DEFAULT, Limits
-from sfumato.containers.model_file import (
-    GGUF,
-    NPZ,
-    PICKLE,
-    PICTURE,
-    SAFETENSORS,
-    SHARDED,
-    TENSORFLOW_V1,
-    TENSORFLOW_V2,
-    TORCH_LEGACY,
-    TORCH_TAR,
-    TORCH_ZIP,
-    Container,
-    ModelFile,
-)
-from sfumato.containers.sniff import sniff
+from sfumato.containers.model_file import SHARDED, ModelFile
+from sfumato.containers.readers import READERS, Reader, checked, open_file
 from sfumato.containers.source import Source
-from sfumato.errors import BadFile, Damaged, Dangerous, Unreadable
-
-NAMED = 3
-"""refused names that a message tells; the journal has all"""
+from sfumato.errors import Unreadable
 
 SHARD = re.compile(r"\.data-\d{5}-of-\d{5}$")
 """raw numbers of a TensorFlow checkpoint: the one thing that content cannot tell"""
@@ -43,20 +23,10 @@ def open_model(path: str | os.PathLike[str], *, limits: Limits = DEFAULT) -> Mod
     reading them elsewhere would run foreign code, Unreadable where they cannot be had.
     """
     path = Path(path)
-    try:
-        model = _read(path, limits)
-    except BadFile as error:
-        if error.journal is not None and error.journal.dangerous:
-            # Damage after a payload does not undo the payload.
-            raise _dangerous(path, error.journal, f"; besides, it {error.reason}") from error
-        raise
-    if model.journal.dangerous:
-        model.close()
-        raise _dangerous(path, model.journal)
-    return model
+    return checked(path, lambda: _open(path, limits))
 
 
-def _read(path: Path, limits: Limits) -> ModelFile:
+def _open(path: Path, limits: Limits) -> ModelFile:
     if "\0" in str(path):
         raise Unreadable(str(path).replace("\0", "\\0"), "is no path: it holds a zero byte")
     if path.is_dir():
@@ -68,100 +38,7 @@ def _read(path: Path, limits: Limits) -> ModelFile:
 
         if checkpoint_prefix(path) is not None:
             return read_tensorflow_v2(path, limits)
-    source = Source(path)
-    try:
-        model = _reader(sniff(source, limits)).read(source, limits)
-        if source.changed():
-            raise Damaged(path, f"had {source.size} bytes and changed while it was being opened")
-    except BaseException:
-        source.close()
-        raise
-    return model
-
-
-def _dangerous(path: Path, journal: Journal, more: str = "") -> Dangerous:
-    names = list(dict.fromkeys(event.name for event in journal.refused))
-    told = ", ".join(names[:NAMED])
-    rest = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return Dangerous(
-        path,
-        f"would run foreign code where it is loaded the usual way: it refers to {told}{rest}{more}",
-        journal=journal,
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """How the files of one container are read."""
-
-    container: Container
-    read: Callable[[Source, Limits], ModelFile]
-
-
-# Each reader is imported when it is needed: asking what one file is should not wait for numpy,
-# Pillow and the readers of ten other formats.
-
-
-def _safetensors(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.safetensors import read_safetensors
-
-    return read_safetensors(source, limits)
-
-
-def _torch_zip(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.torch.zip_file import read_torch_zip
-
-    return read_torch_zip(source, limits)
-
-
-def _torch_legacy(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.torch.legacy import read_torch_legacy
-
-    return read_torch_legacy(source, limits)
-
-
-def _torch_tar(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.torch.tar import read_torch_tar
-
-    return read_torch_tar(source, limits)
-
-
-def _pickle(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.torch.plain import read_pickle
-
-    return read_pickle(source, limits)
-
-
-def _npz(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.npz import read_npz
-
-    return read_npz(source, limits)
-
-
-def _gguf(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.gguf import read_gguf
-
-    return read_gguf(source, limits)
-
-
-def _picture(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.picture import read_picture
-
-    return read_picture(source, limits)
-
-
-def _tensorflow_v1(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.tensorflow import read_tensorflow_v1
-
-    return read_tensorflow_v1(source, limits)
-
-
-def _tensorflow_v2(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.tensorflow import read_tensorflow_v2
-
-    model = read_tensorflow_v2(source.path, limits)
-    model.resources.callback(source.close)
-    return model
+    return open_file(path, limits=limits, readers=(*READERS, Reader(SHARDED, _sharded)))
 
 
 def _sharded(source: Source, limits: Limits) -> ModelFile:
@@ -170,23 +47,3 @@ def _sharded(source: Source, limits: Limits) -> ModelFile:
     model = read_sharded(source.path, limits)
     model.resources.callback(source.close)
     return model
-
-
-READERS: tuple[Reader, ...] = (
-    Reader(SAFETENSORS, _safetensors),
-    Reader(TORCH_ZIP, _torch_zip),
-    Reader(TORCH_LEGACY, _torch_legacy),
-    Reader(TORCH_TAR, _torch_tar),
-    Reader(PICKLE, _pickle),
-    Reader(NPZ, _npz),
-    Reader(GGUF, _gguf),
-    Reader(PICTURE, _picture),
-    Reader(TENSORFLOW_V1, _tensorflow_v1),
-    Reader(TENSORFLOW_V2, _tensorflow_v2),
-    Reader(SHARDED, _sharded),
-)
-"""every container that `sniff` finds"""
-
-
-def _reader(container: Container) -> Reader:
-    return next(reader for reader in READERS if reader.container == container)

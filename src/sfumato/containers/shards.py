@@ -9,6 +9,7 @@ from pathlib import Path
 from sfumato.containers.journal import Journal
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.model_file import SHARDED, Container, Leaf, ModelFile
+from sfumato.containers.readers import open_file
 from sfumato.containers.source import Source
 from sfumato.containers.strict_json import JsonError, parse_json
 from sfumato.containers.tensor import Tensor
@@ -75,12 +76,9 @@ def _neighbour(file: str) -> bool:
 
 def open_weights(path: Path, limits: Limits) -> ModelFile:
     """A file of a set, by its content."""
-    # Not at the top: opening chooses among all formats, and this is one of them.
-    from sfumato.containers.open import open_model
-
     if not path.is_file():
         raise Damaged(path, "is a part of a set, and not a file")
-    return open_model(path, limits=limits)
+    return open_file(path, limits=limits)
 
 
 def join(path: Path, container: Container, parts: Iterable[tuple[str, ModelFile]]) -> ModelFile:

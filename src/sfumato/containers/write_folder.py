@@ -11,7 +11,7 @@ from pathlib import Path
 from sfumato.containers.atomic import check_room, destination, sync_folder, translated, unfinished
 from sfumato.containers.folder import MODEL_INDEX
 from sfumato.containers.model_file import DIFFUSERS
-from sfumato.containers.save import Progress, Saved, save
+from sfumato.containers.save_file import Progress, Saved, save_file
 from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.containers.text import escape
 from sfumato.errors import Refused
@@ -62,7 +62,7 @@ def write_folder(
             for part, own in parts.items():
                 place = partial / weights_path(part)
                 place.parent.mkdir(exist_ok=True)
-                saved = save(
+                saved = save_file(
                     place,
                     own,
                     _metadata(part, texts, parts),
