@@ -199,7 +199,8 @@ def _infinite(found: list[Finding]) -> str:
 def _broken_positions(found: list[Finding]) -> str:
     return (
         f"BROKEN: the position ids {_names(found)} are not 0, 1, 2 … ({found[0].detail}): words of "
-        "the prompt are lost. `sfumato repair FILE --fix position-ids -o OUT` mends them, which changes pictures."
+        "the prompt are lost. `sfumato repair FILE --fix position-ids -o OUT` mends them, which "
+        "changes pictures."
     )
 
 

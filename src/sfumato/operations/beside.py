@@ -63,6 +63,16 @@ def _agreed(metadata: Mapping[str, str]) -> dict[str, str]:
     return {key: next(iter(values)) for key, values in found.items() if len(values) == 1}
 
 
+LONGEST = 64 << 10
+"""characters of an input's own recipe that are kept in the recipe of what is made from it"""
+
+
+def lineage_of(*models: ModelFile) -> tuple[str, ...]:
+    """The recipes that the inputs carry themselves, one text each; empty where there is none."""
+    found = (model.metadata.get(KEY) or model.extras.get(TREE_KEY) for model in models)
+    return tuple(text if isinstance(text, str) and len(text) <= LONGEST else "" for text in found)
+
+
 def values_of(model: ModelFile) -> dict[str, Leaf]:
     """Values beside the tensors of `model`: the pickle's own, or those an earlier output kept."""
     kept = {key: value for key, value in model.extras.items() if _carried(key, value)}

@@ -13,7 +13,7 @@ from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
 from sfumato.errors import Refused
 from sfumato.operations.plan import SHOWN, Plan, Progress, Report
-from sfumato.operations.recipe import KEY, TREE_KEY, Hashing, Recipe, hashing
+from sfumato.operations.recipe import KEY, TREE_KEY, Hashing, Recipe, hashing, parsed
 
 
 def carry_out(
@@ -43,7 +43,7 @@ def carry_out(
             accept=lambda: _accept(plan),
         )
         found = {i.name: hashes.pending[i.blake3].result() for i in hashes.inputs}
-    return Report(plan, saved, size, found, has_place(plan.container, tree))
+    return Report(plan, saved, size, found, plan.recorded and has_place(plan.container, tree))
 
 
 def _accept(plan: Plan) -> None:
@@ -72,19 +72,22 @@ class Late:
 
     def stand_ins(self) -> Mapping[str, Future[str]]:
         """What `save` is to replace once the tensors are written."""
-        return self.hashes.pending if self.patched else {}
+        return self.hashes.pending if self.patched and self.plan.recorded else {}
 
     def beside(self) -> tuple[dict[str, str], Tree]:
         """Metadata and tree of the output, with the recipe inside."""
-        text = Recipe(self.plan.operation, self.plan.options, self.hashes.inputs).to_text()
+        plan = self.plan
+        if not plan.recorded:
+            return dict(plan.metadata), plan.tree
+        earlier = parsed(plan.lineage)
+        text = Recipe(plan.operation, plan.options, self.hashes.inputs, earlier).to_text()
         if not self.patched:
             for stand_in, pending in self.hashes.pending.items():
                 text = text.replace(stand_in, pending.result())
-        metadata = {**self.plan.metadata, KEY: text}
-        tree = self.plan.tree
-        if isinstance(tree, dict) and has_place(self.plan.container, tree):
+        tree = plan.tree
+        if isinstance(tree, dict) and has_place(plan.container, tree):
             tree = {**tree, TREE_KEY: text}
-        return metadata, tree
+        return {**plan.metadata, KEY: text}, tree
 
 
 def has_place(container: Container, tree: Tree) -> bool:

@@ -22,7 +22,7 @@ from sfumato.containers.model_file import (
 from sfumato.containers.open import open_model
 from sfumato.containers.save import WRITERS, writer_for
 from sfumato.errors import Refused, UsageError
-from sfumato.operations.beside import metadata_of, renamed, tree_of
+from sfumato.operations.beside import lineage_of, metadata_of, renamed, tree_of
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
 from sfumato.operations.plan import Plan, Progress, Report
@@ -125,6 +125,7 @@ def plan_conversion(model: ModelFile, target: Path, wish: Wish) -> Plan:
             "container": wish.container.name,
             "spelling": wish.spelling or None,
         },
+        lineage=lineage_of(model),
         sources=(model.path,),
         target=target,
         container=wish.container,

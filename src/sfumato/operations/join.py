@@ -20,7 +20,7 @@ from sfumato.containers.save import writer_for
 from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
-from sfumato.operations.beside import metadata_of
+from sfumato.operations.beside import lineage_of, metadata_of
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.plan import Dropped, Plan, Progress, Report
 
@@ -76,6 +76,7 @@ def plan_join(models: Sequence[ModelFile], target: Path) -> Plan:
     return Plan(
         operation="join",
         options={},
+        lineage=lineage_of(*models),
         sources=tuple(model.path for model in models),
         target=target,
         container=container,

@@ -13,8 +13,10 @@ from sfumato.containers.open import open_model
 from sfumato.containers.text import escape
 from sfumato.containers.write_safetensors import plan_safetensors
 from sfumato.errors import Refused, UsageError
+from sfumato.operations.beside import lineage_of
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.plan import Plan, Progress, Report
+from sfumato.operations.recipe import KEY
 
 TRIGGER = "modelspec.trigger_phrase"
 """the key under which programs look for the words that call an adapter up"""
@@ -56,12 +58,14 @@ def plan_metadata(
     return Plan(
         operation="metadata",
         options={"put": [f"{key}={value}" for key, value in put.items()], "remove": [*remove]},
+        lineage=lineage_of(model),
         sources=(model.path,),
         target=target,
         container=SAFETENSORS,
         tensors=dict(model),
         metadata={**kept, **put},
         changes=tuple(_changes(model.metadata, put, remove)),
+        recorded=KEY not in put and KEY not in remove,
         layout=partial(plan_safetensors, in_order=True),
     )
 

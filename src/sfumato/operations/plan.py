@@ -55,6 +55,10 @@ class Plan:
     """filled while the tensors are streamed"""
     strict: bool = False
     """True where numbers that become infinite are to stop the operation"""
+    lineage: tuple[str, ...] = ()
+    """recipes that the inputs carry themselves, in the order of `sources`"""
+    recorded: bool = True
+    """False where the file is to carry no recipe, because that was asked for"""
     layout: WritePlan | None = None
     """the format's writer with options of its own; None for the ordinary one"""
 

@@ -13,7 +13,7 @@ from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.model_file import ModelFile, Tree
 from sfumato.containers.open import open_model
 from sfumato.errors import Refused, UsageError
-from sfumato.operations.beside import metadata_of, tree_of, without_bookkeeping
+from sfumato.operations.beside import lineage_of, metadata_of, tree_of, without_bookkeeping
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
 from sfumato.operations.convert import container_named
@@ -88,6 +88,7 @@ def prune(
                 "dtype": wanted.name.lower() if wanted else None,
                 "container": place.name,
             },
+            lineage=lineage_of(model),
             sources=(source,),
             target=target,
             container=place,

@@ -6,7 +6,7 @@ import json
 import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -45,34 +45,51 @@ class Recipe:
     """the function of sfumato.operations"""
     options: Mapping[str, Option]
     inputs: tuple[Input, ...]
+    earlier: tuple[Recipe, ...] = ()
+    """the recipes that the inputs carried, where they carried any"""
 
     def to_text(self) -> str:
         """The recipe as it stands in a file: JSON on one line."""
-        return json.dumps(
-            {
-                "version": VERSION,
-                "operation": self.operation,
-                "options": dict(self.options),
-                "inputs": [
-                    {"name": i.name, "size": i.size, "blake3": i.blake3} for i in self.inputs
-                ],
-            },
-            separators=(",", ":"),
-        )
+        return json.dumps(self._plain(), separators=(",", ":"))
+
+    def _plain(self) -> dict[str, object]:
+        inputs = [{"name": i.name, "size": i.size, "blake3": i.blake3} for i in self.inputs]
+        earlier = [recipe._plain() for recipe in self.earlier]
+        return {
+            "version": VERSION,
+            "operation": self.operation,
+            "options": dict(self.options),
+            "inputs": inputs,
+            **({"earlier": earlier} if earlier else {}),
+        }
 
 
 def parse(text: str) -> Recipe:
     """A recipe from its text; raises Damaged where it is none."""
     try:
-        value = cast("dict[str, object]", json.loads(text))
-        inputs = cast("list[dict[str, str | int]]", value["inputs"])
-        return Recipe(
-            str(value["operation"]),
-            cast("dict[str, Option]", value["options"]),
-            tuple(Input(str(i["name"]), int(i["size"]), str(i["blake3"])) for i in inputs),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return _recipe(cast("dict[str, object]", json.loads(text)))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(KEY, f"is no recipe: {error}") from error
+
+
+def _recipe(value: dict[str, object]) -> Recipe:
+    inputs = cast("list[dict[str, str | int]]", value["inputs"])
+    earlier = cast("list[dict[str, object]]", value.get("earlier", []))
+    return Recipe(
+        str(value["operation"]),
+        cast("dict[str, Option]", value["options"]),
+        tuple(Input(str(i["name"]), int(i["size"]), str(i["blake3"])) for i in inputs),
+        tuple(map(_recipe, earlier)),
+    )
+
+
+def parsed(texts: Sequence[str]) -> tuple[Recipe, ...]:
+    """Those of `texts` that are recipes; what a stranger wrote there instead is passed over."""
+    found: list[Recipe] = []
+    for text in filter(None, texts):
+        with suppress(Damaged):
+            found.append(parse(text))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sfumato.containers.sizes import counted
 from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
-from sfumato.operations.beside import metadata_of, tree_of
+from sfumato.operations.beside import lineage_of, metadata_of, tree_of
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.convert import container_named
 from sfumato.operations.plan import Dropped, Plan, Progress, Report
@@ -115,6 +115,7 @@ def plan_repair(
     return Plan(
         operation="repair",
         options={"fixes": [fix.name for fix in fixes], "container": container.name},
+        lineage=lineage_of(model),
         sources=(model.path,),
         target=target,
         container=container,

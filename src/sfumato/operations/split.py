@@ -15,7 +15,7 @@ from sfumato.containers.save import Saved, save
 from sfumato.containers.sizes import counted
 from sfumato.containers.tensor import Tensor
 from sfumato.errors import Refused
-from sfumato.operations.beside import metadata_of
+from sfumato.operations.beside import lineage_of, metadata_of
 from sfumato.operations.carry_out import Late
 from sfumato.operations.join import join as join
 from sfumato.operations.plan import Dropped, Plan, Progress, Report
@@ -23,7 +23,7 @@ from sfumato.operations.recipe import Hashing, hashing
 
 WRITTEN = (
     *("unet", "dit", "vae", "text_encoder", "text_encoder_2", "text_encoder_3", "vision"),
-    *("depth", "control", "adapter", "conditioner", "safety"),
+    *("depth", "control", "adapter", "conditioner", "safety", "markers"),
 )
 """roles of the parts that get a file; averages, training state and the like stay behind"""
 
@@ -82,6 +82,7 @@ def plan_split(model: ModelFile, folder: Path, *, prefixes: bool) -> list[Plan]:
             container=SAFETENSORS,
             tensors=_named(model, parts, prefixes=prefixes),
             metadata=_metadata(model, verdict, role),
+            lineage=lineage_of(model),
             dropped=() if number else left,
             changes=tuple(f"{part.title}: {counted(part.tensors, 'tensor')}" for part in parts),
         )
@@ -90,7 +91,13 @@ def plan_split(model: ModelFile, folder: Path, *, prefixes: bool) -> list[Plan]:
 
 
 def _role(part: Part) -> str:
-    """The second text encoder of an SDXL layout is told by its place where its sizes are new."""
+    """The file of a part.
+
+    The second text encoder of an SDXL layout is told by its place where its sizes are new; markers
+    (`v_pred`, `ztsnr`) say how the UNet is used and go with it.
+    """
+    if part.role == "markers":
+        return "unet"
     second = part.prefix.startswith("conditioner.embedders.1.")
     return "text_encoder_2" if second else part.role
 
@@ -104,7 +111,7 @@ def _left_behind(model: ModelFile, verdict: Verdict) -> Iterator[Dropped]:
 
 def _named(model: ModelFile, parts: list[Part], *, prefixes: bool) -> dict[str, Tensor]:
     """A part that lies under two prefixes keeps both: without them its names might collide."""
-    bare = not prefixes and len(parts) == 1
+    bare = not prefixes and sum(part.role != "markers" for part in parts) == 1
     return {
         name.removeprefix(part.prefix) if bare else name: model[name]
         for part in parts
