@@ -63,8 +63,14 @@ def _unusable(card: Card) -> Iterator[str]:
             return
 
 
+PREVIEWS = ("tae", "approx")
+"""beginnings of the variants of VAEs that only serve previews"""
+
+
 def _purpose(card: Card, verdict: Verdict) -> Iterator[str]:
-    if verdict.kind in PURPOSE:
+    if verdict.kind == "vae" and verdict.variant.startswith(PREVIEWS):
+        yield "A small VAE for quick previews while painting; it does not replace the real one."
+    elif verdict.kind in PURPOSE:
         yield PURPOSE[verdict.kind]
     if verdict.variant in VARIANTS:
         yield VARIANTS[verdict.variant]

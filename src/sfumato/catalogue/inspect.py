@@ -7,6 +7,7 @@ from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 
+from sfumato.catalogue.adapters.alphas import read_alphas
 from sfumato.catalogue.advice import advise
 from sfumato.catalogue.card import Card
 from sfumato.catalogue.health import examine
@@ -32,7 +33,8 @@ def inspect(
     deep: bool = False,
     progress: Progress | None = None,
 ) -> Card:
-    """Say what `path` is. Nothing in the file is executed, and no tensor is read unless asked.
+    """Say what `path` is. Nothing in the file is executed, and no tensor is read unless asked,
+    but for the alphas of a LoRA, which are single numbers.
 
     hashes: read the whole file once, compute its hashes and look it up among published files.
     deep: read the numbers too: NaN, Inf, zeros, overflow risk, position ids, EMA against live.
@@ -56,7 +58,10 @@ def _describe(model: ModelFile, *, deep: bool, progress: Progress | None) -> Car
     identity = identify(model, metadata=model.metadata, extras=model.extras, stem=model.path.stem)
     if identity.adapter is not None:
         words = (*identity.trigger_words, *sidecar_triggers(model.path))
-        identity = replace(identity, trigger_words=words)
+        adapter = identity.adapter
+        if not adapter.alphas:
+            adapter = replace(adapter, alphas=read_alphas(model))
+        identity = replace(identity, trigger_words=words, adapter=adapter)
     return Card(
         path=model.path,
         size=model.size,
