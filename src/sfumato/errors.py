@@ -69,7 +69,9 @@ class FileError(SfumatoError):
         """one clause: what, where, expected, found"""
         self.journal = journal
         """imports and calls seen before the failure: an error never erases evidence"""
-        super().__init__(f"{self.path}: {reason}")
+        # A file's name is as foreign as its bytes: nothing in it may move a cursor.
+        shown = self.path if self.path.isprintable() else ascii(self.path)[1:-1]
+        super().__init__(f"{shown}: {reason}")
 
 
 class Unreadable(FileError):

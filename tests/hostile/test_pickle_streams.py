@@ -11,7 +11,7 @@ import pytest
 
 import opcodes as op
 from opcodes import refused, storage, walk
-from sfumato.catalogue.card import inspect
+from sfumato.catalogue.inspect import inspect
 from sfumato.catalogue.card_json import to_json
 from sfumato.containers.limits import Limits
 from sfumato.containers.pickles.machine import EndsEarly

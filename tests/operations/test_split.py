@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sfumato.catalogue.card import inspect
+from sfumato.catalogue.inspect import inspect
 from sfumato.catalogue.shapes import Shapes
 from sfumato.catalogue.text import Text, openclip_shapes
 from sfumato.catalogue.translation import to_diffusers

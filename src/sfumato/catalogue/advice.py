@@ -63,12 +63,12 @@ def _unusable(card: Card) -> Iterator[str]:
             return
 
 
-PREVIEWS = ("tae", "approx")
-"""beginnings of the variants of VAEs that only serve previews"""
+PREVIEWS = ("TAE", "VAE-approx")
+"""beginnings of the titles of VAEs that only serve previews"""
 
 
 def _purpose(card: Card, verdict: Verdict) -> Iterator[str]:
-    if verdict.kind == "vae" and verdict.variant.startswith(PREVIEWS):
+    if verdict.kind == "vae" and all(part.title.startswith(PREVIEWS) for part in verdict.parts):
         yield "A small VAE for quick previews while painting; it does not replace the real one."
     elif verdict.kind in PURPOSE:
         yield PURPOSE[verdict.kind]

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from sfumato.containers.source import is_file, is_folder
+
 SIDE_FILES = frozenset(
     {
         *(".json", ".yaml", ".yml", ".txt", ".md", ".info", ".html", ".csv", ".toml", ".ini"),
@@ -28,7 +30,7 @@ FOLDER_MARKS = ("model_index.json", "adapter_config.json")
 
 def is_model_folder(path: Path) -> bool:
     """True where the folder as a whole is one model."""
-    return any((path / mark).is_file() for mark in FOLDER_MARKS)
+    return any(is_file(path / mark) for mark in FOLDER_MARKS)
 
 
 def discover(folder: Path) -> Iterator[Path]:
@@ -37,15 +39,32 @@ def discover(folder: Path) -> Iterator[Path]:
     Links are followed to files, not to folders. Hidden files, side files and the pieces of a set
     whose index is beside them are passed over.
     """
-    entries = sorted(folder.iterdir())
-    indexed = any(path.name.endswith((".index.json", ".index")) for path in entries)
-    for path in entries:
-        if path.name.startswith("."):
-            continue
-        if path.is_dir() and not path.is_symlink():
-            yield from [path] if is_model_folder(path) else discover(path)
-        elif not _side(path) and not (indexed and SHARD.search(path.name)):
+    waiting = [folder]  # not a recursion: folders may lie deeper than Python's stack
+    while waiting:
+        path = waiting.pop()
+        if path is not folder and (not _walkable(path) or is_model_folder(path)):
             yield path
+            continue
+        try:
+            entries = sorted(path.iterdir(), reverse=True)
+        except OSError:
+            yield path  # opening it says why
+            continue
+        indexed = any(entry.name.endswith((".index.json", ".index")) for entry in entries)
+        waiting += [entry for entry in entries if _worth(entry, indexed=indexed)]
+
+
+def _walkable(path: Path) -> bool:
+    return is_folder(path) and not path.is_symlink()
+
+
+def _worth(path: Path, *, indexed: bool) -> bool:
+    """False for what is hidden, lies beside models, or belongs to a set with an index."""
+    if path.name.startswith("."):
+        return False
+    if is_folder(path):
+        return not path.is_symlink() or is_model_folder(path)
+    return not (_side(path) or (indexed and SHARD.search(path.name)))
 
 
 def _side(path: Path) -> bool:

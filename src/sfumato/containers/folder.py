@@ -8,7 +8,7 @@ from pathlib import Path
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.model_file import DIFFUSERS, PEFT, ModelFile
 from sfumato.containers.shards import join, open_weights, read_sharded
-from sfumato.containers.source import Source
+from sfumato.containers.source import Source, is_file, is_folder
 from sfumato.containers.strict_json import JsonError, parse_json
 from sfumato.containers.text import escape
 from sfumato.containers.weights import Weights, by_preference, weight_files
@@ -31,6 +31,9 @@ CONFIGS = (
 
 CONFIG_BYTES = 1 << 20
 """a configuration file larger than this is left out"""
+
+MOST_FOLDERS = 500
+"""subfolders that are looked into for configuration files; pipelines have a dozen"""
 
 _WEIGHTLESS = ("scheduler", "tokenizer", "feature_extractor", "image_processor")
 """beginnings of the names of components that never have weights"""
@@ -73,8 +76,8 @@ def _listing(folder: Path) -> tuple[list[str], list[str]]:
         entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except OSError as error:
         raise Unreadable(folder, f"cannot be listed: {error.strerror or error}") from error
-    folders = [entry.name for entry in entries if entry.is_dir()]
-    return [entry.name for entry in entries if entry.name not in folders], folders
+    folders = {entry.name: None for entry in entries if is_folder(entry)}
+    return [entry.name for entry in entries if entry.name not in folders], list(folders)
 
 
 def _choice(names: list[str], variant: str | None) -> list[Weights]:
@@ -113,10 +116,11 @@ def _open(path: Path, limits: Limits) -> ModelFile:
 def read_configs(folder: Path, folders: list[str]) -> tuple[dict[str, str], list[str]]:
     """Texts of the configuration files by their path in the folder, and what was left out."""
     texts, notes = dict[str, str](), list[str]()
+    known = sorted(folders, key=lambda part: part not in COMPONENTS)[:MOST_FOLDERS]
     for name in CONFIGS:
-        for part in ("", *folders):
+        for part in ("", *known):
             path = folder / part / name
-            if not path.is_file():
+            if not is_file(path):
                 continue
             key = f"{part}/{name}" if part else name
             with Source(path) as source:
@@ -137,8 +141,9 @@ def _choice_note(part: str, chosen: list[Weights]) -> str:
     what = f"{part}: " if part else ""
     if not others:
         return f"{what}{first.name} was read, the variant {first.variant}" if first.variant else ""
-    passed = ", ".join(other.name for other in others)
-    return f"{what}{first.name} was read, and not {passed}"
+    passed = ", ".join(other.name for other in others[:5])
+    more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+    return f"{what}{first.name} was read, and not {passed}{more}"
 
 
 def _absence_note(name: str) -> str:

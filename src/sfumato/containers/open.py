@@ -9,7 +9,7 @@ from pathlib import Path
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.model_file import SHARDED, ModelFile
 from sfumato.containers.readers import READERS, Reader, checked, open_file
-from sfumato.containers.source import Source
+from sfumato.containers.source import Source, is_file, is_folder
 from sfumato.errors import Unreadable
 
 SHARD = re.compile(r"\.data-\d{5}-of-\d{5}$")
@@ -29,11 +29,11 @@ def open_model(path: str | os.PathLike[str], *, limits: Limits = DEFAULT) -> Mod
 def _open(path: Path, limits: Limits) -> ModelFile:
     if "\0" in str(path):
         raise Unreadable(str(path).replace("\0", "\\0"), "is no path: it holds a zero byte")
-    if path.is_dir():
+    if is_folder(path):
         from sfumato.containers.folder import read_folder
 
         return read_folder(path, limits)
-    if SHARD.search(path.name) or not path.exists():
+    if SHARD.search(path.name) or not is_file(path):
         from sfumato.containers.tensorflow import checkpoint_prefix, read_tensorflow_v2
 
         if checkpoint_prefix(path) is not None:

@@ -10,7 +10,7 @@ from sfumato.containers.journal import Journal
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.model_file import SHARDED, Container, Leaf, ModelFile
 from sfumato.containers.readers import open_file
-from sfumato.containers.source import Source
+from sfumato.containers.source import Source, is_file
 from sfumato.containers.strict_json import JsonError, parse_json
 from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
@@ -30,7 +30,7 @@ def read_sharded(path: str | Path, limits: Limits = DEFAULT) -> ModelFile:
     index = Path(path)
     places = read_index(index, limits)
     files = sorted(set(places.values()))
-    absent = [file for file in files if not (index.parent / file).is_file()]
+    absent = [file for file in files if not is_file(index.parent / file)]
     if absent:
         raise Damaged(
             index, f"{len(absent)} of {len(files)} parts are missing, such as {escape(absent[0])}"
@@ -76,7 +76,7 @@ def _neighbour(file: str) -> bool:
 
 def open_weights(path: Path, limits: Limits) -> ModelFile:
     """A file of a set, by its content."""
-    if not path.is_file():
+    if not is_file(path):
         raise Damaged(path, "is a part of a set, and not a file")
     return open_file(path, limits=limits)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from sfumato.containers.tensor import CHUNK
+from sfumato.containers.text import escape
 from sfumato.errors import Damaged, Unreadable
 
 _HAS_PREAD = hasattr(os, "pread")
@@ -31,6 +33,8 @@ class Source:
             self._descriptor = os.open(self.path, flags)
         except OSError as error:
             raise Unreadable(self.path, _why(self.path, error)) from error
+        except ValueError as error:  # a zero byte, half a surrogate pair
+            raise Unreadable(self.path, f"is no path: {error}") from error
         self._lock = threading.Lock()
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -101,6 +105,22 @@ class Source:
             self.close()
 
 
+def is_file(path: Path) -> bool:
+    """True for a regular file; what cannot be looked at is none, and no error."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name too long, a folder that may not be entered
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """True for a folder; what cannot be looked at is none, and no error."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def _sort(mode: int) -> str:
     """What a path that is not a regular file is."""
     if stat.S_ISDIR(mode):
@@ -111,6 +131,6 @@ def _sort(mode: int) -> str:
 
 
 def _why(path: Path, error: OSError) -> str:
-    if path.is_symlink() and not path.exists():
+    if error.errno == errno.ENOENT and path.is_symlink():
         return f"is a link to {path.readlink()}, which does not exist"
     return f"cannot be opened: {error.strerror or error}"

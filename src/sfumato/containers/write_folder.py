@@ -85,6 +85,11 @@ def _by_component(tensors: Tensors) -> dict[str, dict[str, Tensor]]:
         if not dot or not rest or not _COMPONENT.fullmatch(part):
             raise Refused(f"{escape(name)}: does not begin with a component, such as unet.")
         parts.setdefault(part, {})[rest] = tensor
+    folded = {part.casefold(): part for part in parts}
+    for part in parts:
+        if folded[part.casefold()] != part:
+            twin = folded[part.casefold()]
+            raise Refused(f"{part} and {twin}: are one folder where case does not count")
     return parts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from os import PathLike
 from typing import NoReturn
@@ -24,7 +25,9 @@ from sfumato.containers.pickles.values import Value
 from sfumato.containers.text import escape
 from sfumato.errors import BadFile, Damaged, Unsupported
 
-__all__ = ["EndsEarly", "run"]
+__all__ = ["EndsEarly", "after_blanks", "run"]
+
+NOT_BLANK = re.compile(rb"[^ \t\r\n\0]")
 
 SLICE = 4096
 """opcodes between two looks at the limits"""
@@ -67,10 +70,16 @@ def run(
         journal.room = ROOM + ROOM_PER_BYTE * max(size - start, 0)
     m = Machine(
         data=data if isinstance(data, bytes) else bytes(data),
-        path=path, where=where, journal=journal, limits=limits, start=start, size=size, end=size,
+        path=path, where=escape(where, limits.name_bytes), journal=journal, limits=limits, start=start, size=size, end=size,
         persistent=persistent, nested=nested,
     )  # fmt: skip
     return _finish(m, 0)
+
+
+def after_blanks(data: bytes, start: int) -> int:
+    """Where the next pickle may begin: line ends after STOP have blinded scanners."""
+    found = NOT_BLANK.search(data, start)
+    return found.start() if found else len(data)
 
 
 def _finish(m: Machine, depth: int) -> tuple[Value, int]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from sfumato.containers.dtype import DType
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.model_file import TENSORFLOW_V2, Leaf, ModelFile
-from sfumato.containers.source import Source
+from sfumato.containers.source import Source, is_file
 from sfumato.containers.tensor import CHUNK, Buffer, Origin, Tensor
 from sfumato.containers.tensorflow.assemble import Piece, assemble, covers
 from sfumato.containers.tensorflow.crc import crc32c, masked
@@ -77,7 +77,7 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> Path | None:
     path = Path(path)
     prefix = path.with_name(ENDING.sub("", path.name))
     index = beside(prefix, ".index")
-    if (prefix == path and path.exists()) or not index.is_file():
+    if (prefix == path and path.exists()) or not is_file(index):
         return None
     with Source(index) as source:
         return prefix if has_table(source) else None
@@ -115,7 +115,7 @@ def beside(prefix: Path, ending: str) -> Path:
 
 def _open(prefix: Path, limits: Limits) -> Bundle:
     index = beside(prefix, ".index")
-    if not index.is_file():
+    if not is_file(index):
         raise Unreadable(prefix, f"has no {index.name} beside it, which a checkpoint needs")
     with Source(index) as source:
         if source.size > INDEX:
@@ -226,7 +226,7 @@ def _read(source: Source, entry: Entry, name: str) -> Buffer:
 
 def _notes(bundle: Bundle, extras: Mapping[str, Leaf]) -> Iterator[str]:
     graph = beside(bundle.prefix, ".meta")
-    if graph.is_file():
+    if is_file(graph):
         yield f"the graph of the network is in {graph.name}, which is not read"
     if extras:
         yield f"{len(extras)} entries are not numbers (text, resources); they are listed only"

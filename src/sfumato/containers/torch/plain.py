@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sfumato.containers.limits import DEFAULT, Limits
 from sfumato.containers.model_file import PICKLE, ModelFile
-from sfumato.containers.pickles.machine import run
+from sfumato.containers.pickles.machine import after_blanks, run
 from sfumato.containers.pickles.values import StorageRef, Value
 from sfumato.containers.source import Source
 from sfumato.containers.torch.nested import opener
@@ -51,11 +51,12 @@ def _run(data: bytes, start: int, where: str, storages: Storages) -> tuple[Value
 def _walk_rest(data: bytes, start: int, storages: Storages) -> None:
     """Walk what follows the first pickle, until it is no pickle any more."""
     number = 1
-    end = start
+    end = after_blanks(data, start)
     while end < len(data):
         number += 1
         try:
             _, end = _run(data, end, f"{WHERE} {number}", storages)
+            end = after_blanks(data, end)
         except BadFile:
             if storages.exhausted:
                 raise  # what follows is unknown, and not nothing

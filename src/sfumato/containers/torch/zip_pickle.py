@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sfumato.containers.limits import Limits
-from sfumato.containers.pickles.machine import run
+from sfumato.containers.pickles.machine import after_blanks, run
 from sfumato.containers.pickles.values import StorageRef, Value
 from sfumato.containers.sizes import human
 from sfumato.containers.text import escape
@@ -195,7 +195,7 @@ def _collect_evidence(archive: Archive, storages: Storages, inside: str, nested:
 
 def _scan(data: bytes, start: int, storages: Storages, where: str, nested: Nested) -> None:
     """Add what further pickles in `data` would do to the journal; their values are dropped."""
-    while start < len(data):
+    while (start := after_blanks(data, start)) < len(data):
         try:
             _, start = run(
                 data,
