@@ -438,3 +438,46 @@ def test_a_broken_file_inside_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.pkl").write_bytes(b"\x80\2" + inner(data) + b".")
     with pytest.raises(BadFile):
         read_pickle(Source(tmp_path / "a.pkl"))
+
+
+@pytest.mark.row(54)
+@pytest.mark.parametrize("blanks", [b"\n\n\t\t", b"\0", b" \r\n"])
+def test_blanks_after_a_pickle_do_not_blind(tmp_path: Path, blanks: bytes) -> None:
+    stream = b"\x80\2}." + blanks + b"\x80\2" + CALL + b"."
+    (tmp_path / "a.pkl").write_bytes(stream)
+    with read_pickle(Source(tmp_path / "a.pkl")) as model:
+        assert "posix.system" in model.journal.names("refused")
+    (tmp_path / "a.pt").write_bytes(torch_zip(pickle=stream))
+    with read_torch_zip(Source(tmp_path / "a.pt")) as model:
+        assert "posix.system" in model.journal.names("refused")
+
+
+@pytest.mark.row(54)
+def test_a_flood_of_pickles_is_not_called_clean(tmp_path: Path) -> None:
+    stream = b"\x80\2}." + b"N." * 60_000 + b"\x80\2" + CALL + b"."
+    (tmp_path / "a.pkl").write_bytes(stream)
+    with pytest.raises(Damaged, match="has more than"):
+        read_pickle(Source(tmp_path / "a.pkl"))
+    (tmp_path / "a.pt").write_bytes(torch_zip(pickle=stream))
+    with pytest.raises(Damaged, match="has more than"):
+        read_torch_zip(Source(tmp_path / "a.pt"))
+
+
+@pytest.mark.row(21, 54)
+def test_where_a_call_stands_is_told_in_visible_letters(tmp_path: Path) -> None:
+    first = Member("\u202er/data.pkl", b"\x80\2" + CALL + b".", flags=0x800)
+    (tmp_path / "a.pt").write_bytes(assemble([first]))
+    journal = read_torch_zip(Source(tmp_path / "a.pt")).journal
+    assert journal.refused and all(event.where.isprintable() for event in journal)
+
+
+@pytest.mark.row(19)
+def test_a_packed_pickle_that_unpacks_to_much_is_refused_and_its_beginning_seen(
+    tmp_path: Path,
+) -> None:
+    stream = b"\x80\2" + CALL + b"0" + b"N0" * 40_000 + b"N."
+    (tmp_path / "a.pt").write_bytes(torch_zip(pickle=stream, method=8))
+    with pytest.raises(Damaged, match="has 80031 bytes; 70000 are the limit") as caught:
+        read_torch_zip(Source(tmp_path / "a.pt"), Limits(packed_pickle=70_000))
+    assert caught.value.journal is not None
+    assert "posix.system" in caught.value.journal.names("refused")

@@ -132,5 +132,5 @@ def _sort(mode: int) -> str:
 
 def _why(path: Path, error: OSError) -> str:
     if error.errno == errno.ENOENT and path.is_symlink():
-        return f"is a link to {path.readlink()}, which does not exist"
+        return f"is a link to {escape(str(path.readlink()))}, which does not exist"
     return f"cannot be opened: {error.strerror or error}"

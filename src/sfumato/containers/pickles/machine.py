@@ -70,7 +70,8 @@ def run(
         journal.room = ROOM + ROOM_PER_BYTE * max(size - start, 0)
     m = Machine(
         data=data if isinstance(data, bytes) else bytes(data),
-        path=path, where=escape(where, limits.name_bytes), journal=journal, limits=limits, start=start, size=size, end=size,
+        path=path, where=escape(where, limits.name_bytes), journal=journal, limits=limits,
+        start=start, size=size, end=size,
         persistent=persistent, nested=nested,
     )  # fmt: skip
     return _finish(m, 0)

@@ -77,7 +77,7 @@ def checkpoint_prefix(path: str | os.PathLike[str]) -> Path | None:
     path = Path(path)
     prefix = path.with_name(ENDING.sub("", path.name))
     index = beside(prefix, ".index")
-    if (prefix == path and path.exists()) or not is_file(index):
+    if (prefix == path and is_file(path)) or not is_file(index):
         return None
     with Source(index) as source:
         return prefix if has_table(source) else None

@@ -50,17 +50,17 @@ def _run(data: bytes, start: int, where: str, storages: Storages) -> tuple[Value
 
 def _walk_rest(data: bytes, start: int, storages: Storages) -> None:
     """Walk what follows the first pickle, until it is no pickle any more."""
-    number = 1
-    end = after_blanks(data, start)
-    while end < len(data):
+    number, last = 1, start
+    while (end := after_blanks(data, last)) < len(data):
         number += 1
         try:
-            _, end = _run(data, end, f"{WHERE} {number}", storages)
-            end = after_blanks(data, end)
+            _, last = _run(data, end, f"{WHERE} {number}", storages)
         except BadFile:
             if storages.exhausted:
                 raise  # what follows is unknown, and not nothing
-            storages.notes.append(f"{len(data) - end} bytes at the end are not a pickle")
-            return
+            number -= 1
+            break
+    if last < len(data):
+        storages.notes.append(f"{len(data) - last} bytes at the end are not a pickle")
     if number > 1:
         storages.notes.append(f"{number - 1} more pickles follow the first and are not read")

@@ -102,7 +102,8 @@ def walk_zip(source: Readable, storages: Storages, inside: str, nested: Nested) 
     root = entry.name.removesuffix(PICKLE)
     where, swapped = inside + entry.name, _big_endian(archive, root)
     members = _Members(storages, archive, where, f"{root}data/", inside, swapped)
-    data = archive.read(entry, _limit(entry, storages.limits))
+    _check_length(archive, entry, storages, where, nested)
+    data = archive.read(entry, entry.size)
     value, end = run(
         data,
         path=source.path,
@@ -119,6 +120,19 @@ def walk_zip(source: Readable, storages: Storages, inside: str, nested: Nested) 
     storages.notes.extend(archive.notes)
     members.note_unused()
     return value
+
+
+def _check_length(
+    archive: Archive, entry: Entry, storages: Storages, where: str, nested: Nested
+) -> None:
+    """Refuse a pickle that is too long, having seen what its beginning would execute."""
+    limit = _limit(entry, storages.limits)
+    if entry.size > limit:
+        beginning = archive.region(entry).read(0, min(entry.size, storages.limits.packed_pickle))
+        _scan(beginning, 0, storages, where, nested)
+        raise storages.damaged(
+            f"the member {escape(entry.name)} has {entry.size} bytes; {limit} are the limit"
+        )
 
 
 def _limit(entry: Entry, limits: Limits) -> int:
