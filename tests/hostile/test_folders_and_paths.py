@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -86,17 +87,30 @@ def test_a_folder_of_ten_thousand_others_is_opened(tmp_path: Path) -> None:
         assert max(map(len, model.notes)) < 1000
 
 
-def test_folders_deeper_than_the_stack_are_walked(tmp_path: Path) -> None:
+@pytest.fixture
+def abyss(tmp_path: Path) -> Iterator[Path]:
+    """A folder with a file far below: its whole path is too long to be used at once."""
     home = Path.cwd()
-    try:
-        os.chdir(tmp_path)
-        for _ in range(1200):
-            os.mkdir("a")  # noqa: PTH102  (a whole path would be too long for the system)
-            os.chdir("a")
-        Path("deep.ckpt").touch()
-    finally:
-        os.chdir(home)
-    assert [path.name for path in discover(tmp_path)] == ["deep.ckpt"]
+    os.chdir(tmp_path)
+    for _ in range(1200):
+        Path("a").mkdir()
+        os.chdir("a")
+    Path("deep.ckpt").touch()
+    os.chdir(home)
+    yield tmp_path
+    # pytest cannot: it would recurse
+    os.chdir(tmp_path)
+    for _ in range(1200):
+        os.chdir("a")
+    Path("deep.ckpt").unlink()
+    for _ in range(1200):
+        os.chdir("..")
+        Path("a").rmdir()
+    os.chdir(home)
+
+
+def test_folders_deeper_than_the_stack_are_walked(abyss: Path) -> None:
+    assert [path.name for path in discover(abyss)] == ["deep.ckpt"]
 
 
 def test_a_walk_meets_each_folder_once_and_tells_those_it_may_not_enter(

@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import io
+import json
 import random
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
-from toys import small_files
 
-from sfumato.catalogue.inspect import inspect
+from sfumato.app.cli.console import emit_json
+from sfumato.catalogue.card import Card
 from sfumato.catalogue.card_json import to_json
+from sfumato.catalogue.inspect import inspect
 from sfumato.containers.open import open_model
 from sfumato.errors import SfumatoError
+from toys import small_files
 
 FLIPS = 10_000
 VERDICTS = {"clean", "dangerous", "damaged", "unsupported", "not-a-model"}
 
 
+def printed(card: Card) -> str:
+    """What `sfumato inspect --json` prints."""
+    out = io.BytesIO()
+    with redirect_stdout(io.TextIOWrapper(out, "utf-8", write_through=True)):
+        emit_json(to_json(card))
+    return out.getvalue().decode()
+
+
 def look(path: Path) -> str:
     """The verdict, with every tensor read where the file opens."""
     card = inspect(path)
-    to_json(card)
+    assert json.loads(printed(card))["verdict"] == card.verdict
     if card.verdict == "clean":
         try:
             with open_model(path) as model:
