@@ -62,7 +62,7 @@ def test_a_large_transposed_array_streams_in_pieces(tmp_path: Path) -> None:
     array = np.arange(3_000_000, dtype="<i4").reshape(1500, 2000)
     with read_npz(saved(tmp_path / "a.npz", w=np.asfortranarray(array))) as model:
         pieces = [bytes(piece) for piece in model["w"].chunks()]
-    assert len(pieces) == 2 and max(map(len, pieces)) <= CHUNK
+    assert len(pieces) > 1 and max(map(len, pieces)) <= CHUNK
     assert b"".join(pieces) == array.tobytes()
 
 

@@ -19,7 +19,7 @@ from sfumato.containers.model_file import SAFETENSORS, ModelFile
 from sfumato.containers.safetensors import parse_header, read_safetensors
 from sfumato.containers.save import save
 from sfumato.containers.source import Source
-from sfumato.containers.tensor import Tensor
+from sfumato.containers.tensor import CHUNK, Tensor
 from sfumato.containers.write_safetensors import plan_safetensors
 from sfumato.errors import Refused
 from toys import contents, random_tensor, random_tensors, safetensors_bytes, write
@@ -185,10 +185,10 @@ def test_reading_a_header_needs_neither_numpy_nor_torch() -> None:
 
 
 def test_the_tensors_of_a_large_piece_arrive_in_chunks(tmp_path: Path) -> None:
-    tensor = random_tensor((3, 1 << 20), F32)
+    tensor = random_tensor((3, CHUNK // 8), F32)
     save(tmp_path / "a.safetensors", {"a": tensor})
     with opened(tmp_path / "a.safetensors") as model:
-        assert [len(piece) for piece in model["a"].chunks()] == [8 << 20, 4 << 20]
+        assert [len(piece) for piece in model["a"].chunks()] == [CHUNK, CHUNK // 2]
 
 
 def test_sizes_below_a_byte_read_as_bytes() -> None:
