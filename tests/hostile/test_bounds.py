@@ -19,7 +19,7 @@ import ggufs
 import pngs
 import tables
 from opcodes import call, data, get, global_, long_put, pickle, text
-from test_torch_files import dictionary, op, storage, tensor
+from test_torch_files import dictionary, legacy, op, storage, tensor
 from toys import safetensors_bytes
 from zips import Member, assemble, end64, torch_zip
 
@@ -347,6 +347,37 @@ def many_entries() -> bytes:
     return tables.table(rows, per_block=1000)
 
 
+# ------------------------------------------------------------------------- other files
+
+
+def many_arrays() -> bytes:
+    head = b"{'descr': '<f4', 'fortran_order': False, 'shape': (0,), }"
+    array = b"\x93NUMPY\1\0" + struct.pack("<H", 118) + head.ljust(117) + b"\n"
+    members = [Member(f"{n}.npy", array) for n in range(60_000)]
+    return assemble(members)
+
+
+def wide_index() -> bytes:
+    places = {f"t{n}": f"{n}.safetensors" for n in range(400_000)}
+    return json.dumps({"weight_map": places}).encode()
+
+
+def long_json() -> bytes:
+    return b'{"weight_map": {"a": "' + b"\\u0041" * 10_000_000 + b'"}}'
+
+
+def nested_arrays() -> bytes:
+    """Arrays of arrays of nothing."""
+    value = struct.pack("<IQ", 9, 100_000) + struct.pack("<IQ", 4, 0) * 100_000
+    return ggufs.gguf(keys=(ggufs.key("a", ggufs.ARRAY, value),))
+
+
+def many_storages() -> bytes:
+    """A legacy file whose pickle names storages that its list does not."""
+    one = b"".join(op(f"w{n}") + tensor(storage(f"{n}")) for n in range(30_000))
+    return legacy(b"\x80\2}(" + one + b"u.")
+
+
 HEAVY: dict[str, tuple[str, Callable[[], bytes]]] = {
     "lists of lists": ("pt", lambda: torch_file(laughs("list"))),
     "tuples of tuples": ("pkl", lambda: laughs("tuple")),
@@ -404,6 +435,11 @@ HEAVY: dict[str, tuple[str, Callable[[], bytes]]] = {
     "a snappy bomb": ("index", lambda: snappy_bomb(1 << 30)),
     "a small snappy bomb": ("index", lambda: snappy_bomb(60 << 20)),
     "entries": ("index", many_entries),
+    "arrays": ("npz", many_arrays),
+    "parts": ("safetensors.index.json", wide_index),
+    "a long name of a part": ("safetensors.index.json", long_json),
+    "arrays of arrays": ("gguf", nested_arrays),
+    "storages": ("pt", many_storages),
 }
 
 

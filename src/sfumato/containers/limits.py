@@ -10,7 +10,8 @@ class Limits:
     """Every bound a reader checks; the defaults are far above what honest files need."""
 
     pickle_bytes: int = 256 << 20
-    pickle_opcodes: int = 20_000_000
+    pickle_opcodes: int = 15_000_000
+    """over all pickles of a file; a checkpoint with its optimizer has a tenth of them"""
     pickle_memo: int = 20_000_000
     pickle_stack: int = 1_000_000
     nesting: int = 128
@@ -22,13 +23,13 @@ class Limits:
     tensors: int = 100_000
     rank: int = 64
     zip_entries: int = 200_000
-    packed_pickle: int = 16 << 20
+    packed_pickle: int = 8 << 20
     """bytes a compressed pickle may unpack to; torch does not compress"""
     safetensors_header: int = 32 << 20
     metadata_value: int = 64 << 20
     gguf_keys: int = 100_000
     gguf_entries: int = 1_000_000
-    """texts or arrays in an array; tokenizers have hundreds of thousands"""
+    """texts in an array; tokenizers have hundreds of thousands"""
     image_text: int = 64 << 20
     """bytes a compressed picture text may inflate to"""
     image_pixels: int = 64_000_000

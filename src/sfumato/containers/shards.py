@@ -61,6 +61,8 @@ def read_index(path: Path, limits: Limits = DEFAULT) -> dict[str, str]:
     places = value.get("weight_map") if isinstance(value, dict) else None
     if not isinstance(places, dict) or not places:
         raise NotAModel(path, "is JSON without a weight_map, not an index of shards")
+    if len(places) > limits.tensors:
+        raise Damaged(path, f"lists {len(places)} tensors; at most {limits.tensors} are read")
     found: dict[str, str] = {}
     for name, file in places.items():
         if not isinstance(file, str) or not _neighbour(file):

@@ -101,8 +101,9 @@ def _array(cursor: Cursor, what: str, depth: int) -> Entry:
         raise cursor.damaged(f"{what} nests arrays deeper than {NESTING}")
     code = cursor.u32(f"the element type of {what}")
     if code in (STRING, ARRAY):
-        least = 8 if code == STRING else 12
-        count = cursor.count(f"elements of {what}", least, cursor.limits.gguf_entries)
+        limits = cursor.limits
+        least, most = (8, limits.gguf_entries) if code == STRING else (12, limits.gguf_keys)
+        count = cursor.count(f"elements of {what}", least, most)
         elements: Values = []
         for number in range(count):
             entry = _entry(cursor, code, what, depth + 1)
