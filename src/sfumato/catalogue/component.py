@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 from sfumato.catalogue.control import Adapter, ControlNet
@@ -192,7 +193,8 @@ def differences(known: Sizes, found: Sizes) -> dict[str, tuple[Number, Number]]:
     }
 
 
-def numbers(sizes: Sizes) -> dict[str, Number]:
+@lru_cache(maxsize=256)
+def numbers(sizes: Sizes) -> Mapping[str, Number]:
     """The fields of `sizes` as plain values, for display."""
     if isinstance(sizes, ControlNet):
         return {**numbers(sizes.unet), "hint": sizes.hint}

@@ -59,7 +59,7 @@ def _describe(model: ModelFile, *, deep: bool, progress: Progress | None) -> Car
     if identity.adapter is not None:
         words = (*identity.trigger_words, *sidecar_triggers(model.path))
         adapter = identity.adapter
-        if not adapter.alphas:
+        if identity.kind == "lora" and not adapter.alphas:
             adapter = replace(adapter, alphas=read_alphas(model))
         identity = replace(identity, trigger_words=words, adapter=adapter)
     return Card(

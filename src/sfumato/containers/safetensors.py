@@ -21,7 +21,7 @@ from sfumato.containers.safetensors_faults import (
 )
 from sfumato.containers.source import Source
 from sfumato.containers.strict_json import JsonError, parse_json
-from sfumato.containers.tensor import Origin, Tensor
+from sfumato.containers.tensor import Tensor
 from sfumato.errors import Damaged
 
 METADATA = "__metadata__"
@@ -58,7 +58,7 @@ def read_safetensors(source: Source, limits: Limits = DEFAULT) -> ModelFile:
     Raises Damaged for a file that breaks any rule of the format.
     """
     header = read_header(source, limits)
-    total, start, file = header.nbytes, header.start, str(source.path)
+    start = header.start
     resources = ExitStack()
     resources.enter_context(source)
     return ModelFile(
@@ -70,7 +70,6 @@ def read_safetensors(source: Source, limits: Limits = DEFAULT) -> ModelFile:
                 shape,
                 partial(source.read, start + begin, end - begin),
                 partial(source.chunks, start + begin, end - begin),
-                Origin("data", total, begin, file=file),
             )
             for begin, end, name, dtype, shape in header.rows
         },

@@ -46,7 +46,7 @@ class Tensor:
     """fetches the same bytes as consecutive buffers of at most CHUNK bytes and whole elements;
     None where only the whole can be fetched"""
     origin: Origin | None = None
-    """where the bytes lie; None for a tensor that was computed"""
+    """where the bytes lie; None for a tensor that was computed, and where no two can share them"""
 
     @property
     def nbytes(self) -> int:

@@ -32,9 +32,8 @@ def complain(text: str) -> None:
 
 
 def emit_json(value: Json) -> None:
-    """A result for programs, indented, in UTF-8 whatever the terminal says."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    click.echo(text.encode("utf-8", "replace"))
+    """A result for programs, indented; ASCII, so that no text of a file can drive a terminal."""
+    click.echo(json.dumps(value, indent=2, allow_nan=False))
 
 
 def paper() -> Console:

@@ -19,6 +19,8 @@ def read_alphas(model: Tensors) -> tuple[float, ...]:
     """The distinct alphas of a LoRA, ascending; reads one number per module."""
     found = set[float]()
     for key, tensor in model.items():
+        if not key.endswith("alpha"):
+            continue
         taken = split(key)
         if taken is not None and taken[1].slot == "alpha":
             value = _scalar(tensor)
