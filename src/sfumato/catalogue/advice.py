@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from sfumato.catalogue.card import Card
+from sfumato.catalogue.families import TITLES
 from sfumato.catalogue.verdict import Verdict
-from sfumato.containers.sizes import human
+from sfumato.catalogue.waste import Waste
+from sfumato.containers.sizes import counted, human
 
 Rule = Callable[[Card, Verdict], Iterable[str]]
 
@@ -32,16 +34,6 @@ VARIANTS: dict[str, str] = {
     "upscaler-x4": "It enlarges pictures four times and does not paint from prompts alone.",
 }  # fmt: skip
 """what a variant is for"""
-
-FAMILIES: dict[str, str] = {
-    "sd1": "SD 1.x",
-    "sd2": "SD 2.x",
-    "sdxl": "SDXL",
-    "sdxl-refiner": "the SDXL refiner",
-    "sd3": "SD 3",
-    "flux": "Flux",
-}
-"""families as a person says them"""
 
 
 def advise(card: Card) -> Iterator[str]:
@@ -76,32 +68,60 @@ def _purpose(card: Card, verdict: Verdict) -> Iterator[str]:
         yield VARIANTS[verdict.variant]
 
 
+ADDED = frozenset(
+    {"lora", "embedding", "hypernetwork", "controlnet", "vae", "text-encoder", "unet"}
+)
+"""kinds that are used together with a checkpoint of their family, or in one"""
+
+
 def _works_with(card: Card, verdict: Verdict) -> Iterator[str]:
-    family = " or ".join(FAMILIES.get(name, name) for name in verdict.family.split("/"))
     if verdict.family == "unknown" or verdict.kind == "unknown":
         return
+    family = " or ".join(TITLES.get(name, name) for name in verdict.family.split("/"))
     if any(part.custom for part in verdict.parts):
-        yield f"Its layout is that of {family}, its sizes are its own: adapters must fit these."
-        return
-    if verdict.kind in ("lora", "embedding", "hypernetwork", "controlnet", "vae"):
-        yield f"Works with {family} checkpoints."
+        fit = ": adapters must fit these" if verdict.kind == "checkpoint" else ""
+        yield f"Its layout is that of {family}, its sizes are its own{fit}."
     elif verdict.kind == "checkpoint":
         yield f"Works with {family} LoRAs, embeddings and ControlNets."
+    elif verdict.kind in ADDED or verdict.kind.endswith(("adapter", "module")):
+        yield f"Works with {family} checkpoints."
 
 
-def _trigger(card: Card, verdict: Verdict) -> Iterator[str]:
-    if verdict.kind == "embedding" and verdict.trigger_words:
-        yield f'Write "{verdict.trigger_words[0].word}" in a prompt to use it.'
+def _use(card: Card, verdict: Verdict) -> Iterator[str]:
+    """How the file is called up while painting."""
+    words = verdict.trigger_words
+    if verdict.kind == "embedding" and words:
+        yield f'Write "{words[0].word}" in a prompt to use it.'
+    if verdict.kind != "lora" or verdict.adapter is None or not verdict.adapter.known:
+        return
+    yield f'Write "<lora:{card.path.stem}:1>" in a prompt to use it; the number is its strength.'
+    if not words:
+        yield "The file names no trigger word."
+    if verdict.adapter.flavour.startswith("lo") and not verdict.adapter.alphas:
+        yield "It stores no alpha: programs take it at full strength, as if alpha were the rank."
+
+
+def _damage(card: Card, verdict: Verdict) -> Iterator[str]:
+    """Parts that are not whole: nothing else that is said of the file matters as much."""
+    for part in verdict.parts:
+        if part.missing:
+            count = f"{len(part.missing)} of {part.expected}"
+            yield f"NOT WHOLE: {count} tensors of the {part.title} are missing; it may not load."
+        if part.reshaped:
+            number = counted(len(part.reshaped), "tensor")
+            yield f"NOT WHOLE: {number} of the {part.title} with an unexpected shape."
 
 
 def _edition(card: Card, verdict: Verdict) -> Iterator[str]:
     roles = {part.role for part in verdict.parts}
+    whole = all(part.complete for part in verdict.parts)
     if {"ema", "unet"} <= roles:
         yield (
             "For painting take the averaged (EMA) set: `sfumato ema FILE --use -o OUT`. For "
-            "fine-tuning keep the trained (live) set; this file holds both."
+            "fine-tuning keep the trained (live) set; this file holds both. In a merge the "
+            "averages are leftovers of one parent: `sfumato ema FILE --drop -o OUT`."
         )
-    elif verdict.kind == "checkpoint" and "unet" in roles:
+    elif verdict.kind == "checkpoint" and "unet" in roles and whole:
         yield "It holds one set of weights: paint with it, or fine-tune from it."
     if "optimizer" in roles:
         yield "The optimizer state serves only to resume the training that wrote the file."
@@ -113,23 +133,36 @@ def _missing_parts(card: Card, verdict: Verdict) -> Iterator[str]:
     roles = {part.role for part in verdict.parts}
     if "vae" not in roles:
         yield "There is no VAE inside: give one when painting."
+    elif verdict.family == "sdxl":
+        yield "SDXL's own VAE overflows in fp16: decode in fp32 or bf16, or use its fp16 fix."
     if not any(role.startswith("text_encoder") for role in roles):
         yield "There is no text encoder inside: the program that paints must supply it."
 
 
+SMALL = 1_000_000
+"""bytes below which nobody prunes"""
+
+
 def _waste(card: Card, verdict: Verdict) -> Iterator[str]:
     free = sum(item.nbytes for item in card.waste if item.lossless)
-    if free:
+    if free >= SMALL:
         what = ", ".join(item.what for item in card.waste if item.lossless)
         yield (
             f"{human(free)} can be dropped without changing a picture ({what}): "
             "`sfumato prune FILE -o OUT`."
         )
     for item in card.waste:
-        if not item.lossless and item.nbytes > 1_000_000:
+        worth = item.nbytes >= SMALL and not item.command.startswith("ema")  # said by _edition
+        if not item.lossless and worth and not _harmful(card, item):
             verb, _, options = item.command.partition(" ")
             command = f"sfumato {verb} FILE {options} -o OUT".replace("  ", " ")
-            yield f"{human(item.nbytes)} more could go with `{command}`: {item.what}."
+            yield f"{human(item.nbytes)} would go with `{command}`: {item.what}."
+
+
+def _harmful(card: Card, item: Waste) -> bool:
+    """True for a cast to fp16 of numbers that were read and found too large for it."""
+    large = card.health is not None and any(f.sort == "overflow" for f in card.health.findings)
+    return large and item.command.endswith("f16")
 
 
 def _container(card: Card, verdict: Verdict) -> Iterator[str]:
@@ -151,8 +184,13 @@ def _prediction(card: Card, verdict: Verdict) -> Iterator[str]:
         yield "It predicts v: programs that take it for epsilon paint noise."
 
 
+def _illness(card: Card, verdict: Verdict) -> Iterator[str]:
+    if card.health is not None and not card.health.sound:
+        yield from card.health.sentences()
+
+
 def _health(card: Card, verdict: Verdict) -> Iterator[str]:
-    if card.health is not None:
+    if card.health is not None and card.health.sound:
         yield from card.health.sentences()
 
 
@@ -162,7 +200,7 @@ def _known(card: Card, verdict: Verdict) -> Iterator[str]:
 
 
 RULES: tuple[Rule, ...] = (
-    _purpose, _works_with, _trigger, _edition, _missing_parts, _prediction, _waste, _container,
-    _memory, _health, _known,
+    _damage, _illness, _purpose, _works_with, _use, _edition, _missing_parts, _prediction, _waste,
+    _container, _memory, _health, _known,
 )  # fmt: skip
 """what is asked of every opened file, in the order in which the answers are shown"""

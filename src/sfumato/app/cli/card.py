@@ -30,7 +30,7 @@ def show(card: Card, *, full: bool = False) -> None:
     """Print `card`."""
     console = paper()
     size = f"  {human(card.size)}" if card.size else ""
-    console.print(Text.assemble((escape(card.path.name), "bold"), (size, "dim")))
+    console.print(Text.assemble((escape(str(card.path), 1000), "bold"), (size, "dim")))
     rows = Table.grid(padding=(0, 2))
     rows.add_column(style="dim", no_wrap=True, min_width=10)
     rows.add_column(overflow="fold")
@@ -113,7 +113,7 @@ def _identity(verdict: Verdict, *, full: bool) -> Iterator[Row]:
         yield "trigger", Text.assemble((escape(word.word), "bold"), (f"  {word.source}", "dim"))
     if verdict.hyperparameters and (full or any(part.custom for part in verdict.parts)):
         every = verdict.hyperparameters.items()
-        sizes = (f"{key} {_value(v)}" for key, v in every if full or (v and "." not in key))
+        sizes = (f"{key} {_value(v)}" for key, v in every if full or (v and _usual(key)))
         yield "sizes", ", ".join(sizes)
     yield from _list("because", verdict.evidence, full=full)
     yield from _list("against", verdict.contradictions, full=full)
@@ -121,6 +121,11 @@ def _identity(verdict: Verdict, *, full: bool) -> Iterator[Row]:
         yield "runner-up", Text(escape(verdict.runner_up, 500), style="dim")
     if verdict.left_over:
         yield from _keys("left over", verdict.left_over, full=full)
+
+
+def _usual(key: str) -> bool:
+    """True for a size of the main network that is not the mirror of another one."""
+    return "." not in key and key != "rises"
 
 
 def _adapter(adapter: Adapter) -> Iterator[Row]:
@@ -145,19 +150,29 @@ def _adapter(adapter: Adapter) -> Iterator[Row]:
         yield "carries", f"embeddings {', '.join(map(escape, adapter.bundled))}"
 
 
+TELLING = (
+    "modelspec.title", "modelspec.author", "modelspec.license", "modelspec.usage_hint",
+    "modelspec.resolution", "modelspec.encoder_layer", "ss_sd_model_name", "ss_resolution",
+    "ss_clip_skip", "ss_num_train_images", "ssmd_author", "ssmd_description",
+)  # fmt: skip
+"""metadata whose values a person wants to see at once"""
+
+
 def _texts(card: Card, *, full: bool) -> Iterator[Row]:
-    """Metadata and values beside the tensors: one row where short, every row when asked."""
+    """Metadata and values beside the tensors: the telling ones, or every one when asked."""
     texts = {**{k: str(v) for k, v in card.extras.items()}, **card.metadata}
-    if not texts:
-        return
     if full:
         for key, value in texts.items():
             yield escape(key, 40), Text(escape(value, 2000))
         return
-    short = sorted(texts, key=lambda key: key.count("."))  # epoch before optimizer_states.0.…
-    names = ", ".join(escape(key, 40) for key in short[:FIRST])
-    more = f" and {len(texts) - FIRST} more (--full shows them)" if len(texts) > FIRST else ""
-    yield "metadata", Text(names + more, style="dim")
+    told = [key for key in TELLING if texts.get(key, "None") not in ("", "None")]
+    for key in told:
+        yield key.partition(".")[2] or key.partition("_")[2], Text(escape(texts[key], TEXT))
+    rest = sorted((key for key in texts if key not in told), key=lambda key: key.count("."))
+    if rest:
+        names = ", ".join(escape(key, 40) for key in rest[:FIRST])
+        more = f" and {len(rest) - FIRST} more (--full)" if len(rest) > FIRST else ""
+        yield "metadata", Text(names + more, style="dim")
 
 
 def _list(label: str, clauses: tuple[str, ...], *, full: bool) -> Iterator[Row]:
@@ -181,7 +196,7 @@ def _parts(verdict: Verdict, *, full: bool) -> Table:
         table.add_column(title, justify=justify, no_wrap=title != "part")  # pyright: ignore[reportArgumentType]
     table.add_column("bytes", justify="right", no_wrap=True)
     table.add_column("dtype", no_wrap=True)
-    table.add_column("state")
+    table.add_column("state", overflow="fold")
     for part in verdict.parts:
         table.add_row(
             Text(escape(part.title)),
@@ -200,7 +215,8 @@ def _millions(count: int) -> str:
 
 def _state(part: Part, *, full: bool) -> Text:
     if part.missing:
-        first = ", ".join(escape(name) for name in part.missing[: None if full else 2])
+        bare = (name.removeprefix(part.prefix) for name in part.missing)
+        first = ", ".join(escape(name) for name in list(bare)[: None if full else 2])
         return Text(f"{len(part.missing)} of {part.expected} missing: {first}", style="yellow")
     if part.reshaped:
         first = "; ".join(escape(clause) for clause in part.reshaped[: None if full else 1])

@@ -59,6 +59,9 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
         else:
             _show(found, full=full, blank=several)
         several = True
+    if not several and not status:
+        complain(f"sfumato: no model files in {', '.join(paths)}")
+        status = 1
     if as_json:
         emit_json(cards[0] if alone and len(cards) == 1 else cards)
     sys.exit(status)
