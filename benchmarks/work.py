@@ -9,6 +9,43 @@ from pathlib import Path
 BLOCK = 8 << 20
 
 
+def make_safetensors(folder: str, count: str) -> None:
+    """Sparse safetensors files, half of them SD1 checkpoints, half LoRAs."""
+    from models import layout, sd1_lora_shapes, sparse_safetensors
+
+    _many(Path(folder), int(count), ".safetensors", sparse_safetensors, layout, sd1_lora_shapes)
+
+
+def make_zips(folder: str, count: str) -> None:
+    """Sparse torch zips of the same sorts."""
+    from models import layout, sd1_lora_shapes, sparse_torch_zip
+
+    _many(Path(folder), int(count), ".ckpt", sparse_torch_zip, layout, sd1_lora_shapes)
+
+
+def make_checkpoint(path: str, ema: str) -> None:
+    """A full-size SD1 checkpoint, with averages or without."""
+    from models import write_checkpoint
+
+    write_checkpoint(Path(path), ema=ema == "ema")
+
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def _many(
+    folder: Path,
+    count: int,
+    suffix: str,
+    write: Callable[[Path, Shapes], None],
+    *kinds: Callable[[], Shapes],
+) -> None:
+    folder.mkdir(parents=True)
+    shapes = [kind() for kind in kinds]
+    for number in range(count):
+        write(folder / f"{number:04}{suffix}", shapes[number % len(shapes)])
+
+
 def inspect(folder: str) -> None:
     """Ours: a card for every file."""
     from sfumato.catalogue.inspect import inspect as look
@@ -79,7 +116,7 @@ def torch_same(source: str, target: str) -> None:
     save_file(torch.load(source, weights_only=True, map_location="cpu")["state_dict"], target)
 
 
-def cp(source: str, target: str, wanted: str) -> None:
+def floor(source: str, target: str, wanted: str) -> None:
     """The floor: read the source once, and write as many bytes as the job writes, to the disk."""
     import os
 
@@ -92,6 +129,9 @@ def cp(source: str, target: str, wanted: str) -> None:
 
 
 JOBS: dict[str, Callable[..., None]] = {
+    "make-safetensors": make_safetensors,
+    "make-zips": make_zips,
+    "make-checkpoint": make_checkpoint,
     "inspect": inspect,
     "start": start,
     "peer-safe-open": safe_open,
@@ -100,7 +140,7 @@ JOBS: dict[str, Callable[..., None]] = {
     "same": same,
     "peer-ema-half": torch_ema_half,
     "peer-same": torch_same,
-    "cp": cp,
+    "floor": floor,
 }
 
 if __name__ == "__main__":
