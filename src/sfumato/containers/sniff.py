@@ -70,11 +70,13 @@ def _zip(source: Source, head: bytes, limits: Limits) -> Container | None:
     which is the strictest."""
     if not head.startswith(b"PK\3\4"):
         return None
-    # Not at the top: only zip archives need it.
-    from sfumato.containers.torch.directory import read_table
-
     length = int.from_bytes(head[26:28], "little")
     names = [head[30 : 30 + length]]
+    if not names[0].endswith(b".npy") and max(head) >= 0x80:  # else it may have been text
+        return TORCH_ZIP
+    # Not at the top: only such archives need it.
+    from sfumato.containers.torch.directory import read_table
+
     try:
         names += [entry.raw_name for entry in read_table(source, limits)[1]]
     except Damaged:
