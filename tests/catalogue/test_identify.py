@@ -124,7 +124,43 @@ def test_missing_tensors_are_named_and_the_family_still_known() -> None:
     verdict = identify(model)
     assert (verdict.family, verdict.confidence) == ("sd1", "likely")
     assert gone in verdict.parts[0].missing and len(verdict.parts[0].missing) == 2
-    assert any("2 tensors of the SD1 UNet are missing" in c for c in verdict.contradictions)
+    assert any(
+        "2 of 686 tensors of the SD1 UNet are missing, such as" in c for c in verdict.contradictions
+    )
+
+
+TORN = [
+    (FIRST_STAGE + "decoder.conv_in.weight", 1, 248),
+    (FIRST_STAGE + "encoder.conv_in.weight", 1, 248),
+    (FIRST_STAGE + "decoder.up.3.block.0.conv1.weight", 1, 248),
+    (FIRST_STAGE + "quant_conv", 2, 248),
+    (FIRST_STAGE + "*quant_conv", 4, 248),
+    (CLIP + "text_model.encoder.layers.3.mlp.", 4, 196),
+    (CLIP + "text_model.encoder.layers.0.", 16, 196),
+    (UNET + "input_blocks.1.1.transformer_blocks.0.attn2.to_q.weight", 1, 686),
+    (UNET + "input_blocks.4.0.out_layers.3.weight", 1, 686),
+]
+
+
+@pytest.mark.parametrize(("gone", "lost", "whole"), TORN, ids=lambda value: str(value)[-24:])
+def test_a_torn_standard_part_is_no_whole_part_of_another_size(
+    gone: str, lost: int, whole: int
+) -> None:
+    head, _, tail = gone.rpartition("*")
+    model = {n: t for n, t in sd1().items() if not (n.startswith(head) and tail in n)}
+    verdict = identify(model)
+    (part,) = (part for part in verdict.parts if gone.startswith(part.prefix))
+    assert (len(part.missing), part.reshaped, part.custom) == (lost, (), False)
+    assert part.title in ("SD VAE (kl-f8, 4 channels)", "CLIP-L text encoder", "SD1 UNet")
+    assert (verdict.family, verdict.confidence, verdict.left_over) == ("sd1", "likely", ())
+    assert any(f"{lost} of {whole} tensors of the" in c for c in verdict.contradictions)
+
+
+@pytest.mark.parametrize("gone", ["decoder.conv_in.weight", "encoder.down.1.block.0.norm1.bias"])
+def test_a_torn_part_of_custom_size_is_torn_too(gone: str) -> None:
+    tree = vae_shapes(VAE(32, (1, 2, 2)))
+    (part,) = identify(unread({n: s for n, s in tree.items() if n != gone})).parts
+    assert (part.missing, part.custom) == ((gone,), True)
 
 
 def test_a_wrong_shape_is_named_with_the_one_expected() -> None:

@@ -26,6 +26,10 @@ S_co = TypeVar("S_co", bound=Sizes, covariant=True)
 NEARLY = 0.9
 """share of a published network's tensors above which a file is that network with faults"""
 
+SLIGHT = 0.98
+"""share above which a network that merely lacks tensors is a published one, though it would be
+whole as one of another size: a VAE without its convolutions around the latent, say"""
+
 BARELY = 0.2
 """share below which a file is not the network at all"""
 
@@ -85,10 +89,10 @@ class Layout(Generic[S]):
             if sizes is None or _monstrous(sizes, shapes)
             else self._match(sizes, shapes, prefix)
         )
-        if own is not None and not own.faults and not own.custom:
+        if own is not None and not own.faults and not own.custom and own.explains(shapes):
             return own
         known = (self._match(known, shapes, prefix) for known in self._nearest(sizes))
-        best = max(known, key=lambda match: match.agreement, default=None)
+        best = max(known, key=lambda match: (match.gain, -len(match.tree)), default=None)
         return _better(own, best)
 
     def named(self, sizes: Sizes) -> tuple[Component[S], ...]:
@@ -152,6 +156,19 @@ class Match:
         return len(self.missing) + len(self.reshaped)
 
     @property
+    def gain(self) -> int:
+        """Tensors explained less those that are wrong: the likeliest of several readings has most.
+
+        So half of a network and one tensor of the other half are that half, and a whole network
+        that lacks one tensor is no half.
+        """
+        return len(self.found) - len(self.reshaped) - self.faults
+
+    def explains(self, shapes: Shapes) -> bool:
+        """True where no tensor of `shapes` is left over."""
+        return len(self.found) == len(shapes)
+
+    @property
     def agreement(self) -> float:
         """Share of the network's tensors that the file has in the right shape."""
         return 1 - self.faults / len(self.tree)
@@ -160,17 +177,23 @@ class Match:
 def _better(own: Match | None, best: Match | None) -> Match | None:
     """The likelier of two readings: the sizes that were read off, the nearest published ones.
 
-    What may be spared makes a published network with a layer less look like one of custom size.
+    What is missing, and what may be spared, make a published network look like a whole one of
+    another size.
     """
     if own is None or best is None:
         chosen = own or best
-    elif own.faults == best.faults:
-        chosen = best if len(best.found) >= len(own.found) else own
-    elif not own.faults or not own.custom or best.agreement < NEARLY:
-        chosen = max(own, best, key=lambda match: match.agreement)
-    else:
+    elif own.custom and _is_damaged(best, own):
         chosen = best
+    else:
+        chosen = own if own.gain > best.gain else best
     return chosen if chosen is not None and chosen.agreement >= BARELY else None
+
+
+def _is_damaged(best: Match, own: Match) -> bool:
+    """True where a published network with faults is likelier than one of the sizes read off."""
+    if own.faults:
+        return best.agreement >= NEARLY
+    return best.agreement >= SLIGHT and not best.reshaped
 
 
 def settle(match: Match, names: Container[str]) -> Match:

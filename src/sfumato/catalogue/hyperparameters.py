@@ -96,11 +96,12 @@ def _levels(look: Look) -> list[list[Block]]:
     levels: list[list[Block]] = [[]]
     number = 1
     while True:
-        shape = look(f"input_blocks.{number}.0.out_layers.3.weight")
+        block = f"input_blocks.{number}.0"
+        shape = look(f"{block}.out_layers.3.weight") or look(f"{block}.in_layers.2.weight")
         if shape is not None:
             depth = _depth(look, f"input_blocks.{number}.1")
             levels[-1].append((number, axis(shape, 0, 4), depth))
-        elif look(f"input_blocks.{number}.0.op.weight") is not None:
+        elif look(f"{block}.op.weight") or look(f"{block}.op.bias"):
             levels.append([])
         else:
             return levels
@@ -108,7 +109,8 @@ def _levels(look: Look) -> list[list[Block]]:
 
 
 def _depth(look: Look, path: str) -> int:
-    return count(lambda i: look(f"{path}.transformer_blocks.{i}.attn2.to_q.weight") is not None)
+    block = path + ".transformer_blocks.{}.{}.to_q.weight"
+    return count(lambda i: any(look(block.format(i, a)) is not None for a in ("attn2", "attn1")))
 
 
 def _middle(look: Look) -> int:
@@ -156,8 +158,7 @@ def read_vae_diffusers(shapes: Shapes) -> VAE | None:
 
 def _read_vae(shapes: Shapes, down: str, up: str) -> VAE | None:
     """`down` and `up` spell a residual block's first convolution, given its level and number."""
-    encoder = axis(shapes.get("encoder.conv_in.weight"), 0, 4)
-    decoder = axis(shapes.get("decoder.conv_in.weight"), 1, 4)
+    encoder, decoder = (any(f"{h}.{e}" in shapes for e in _ENDS) for h in ("encoder", "decoder"))
     if not encoder and not decoder:
         return None
     block, extra = (down, 0) if encoder else (up, 1)
@@ -168,37 +169,59 @@ def _read_vae(shapes: Shapes, down: str, up: str) -> VAE | None:
     outs = [axis(shapes.get(block.format(level, 0)), 0, 4) for level in range(levels)]
     if extra and "up_blocks" in up:
         outs.reverse()  # diffusers counts the decoder's levels from the coarsest
-    width = encoder or (outs[0] if outs else 0)
+    width = axis(shapes.get("encoder.conv_in.weight"), 0, 4) or (outs[0] if outs else 0)
     if not width or not blocks or any(out % width for out in outs):
         return None
-    latent = decoder or axis(shapes.get("encoder.conv_out.weight"), 0, 4) // 2
+    latent = axis(shapes.get("decoder.conv_in.weight"), 1, 4)
+    latent = latent or axis(shapes.get("encoder.conv_out.weight"), 0, 4) // 2
     quant = "quant_conv.weight" in shapes or "post_quant_conv.weight" in shapes
     multipliers = tuple(out // width for out in outs)
-    return VAE(width, multipliers, blocks, latent, quant, bool(encoder), bool(decoder))
+    return VAE(width, multipliers, blocks, latent, quant, encoder, decoder)
+
+
+_ENDS = ("conv_in.weight", "conv_out.weight")
+"""the first and the last of either half of an autoencoder"""
 
 
 def read_clip(shapes: Shapes) -> Text | None:
     """Sizes of a text encoder in the spelling of transformers."""
-    layer = "text_model.encoder.layers.{}.mlp.fc1.weight"
+    layer = "text_model.encoder.layers."
     return _read_text(
         shapes.get("text_model.embeddings.token_embedding.weight"),
         shapes.get("text_model.embeddings.position_embedding.weight"),
-        shapes.get(layer.format(0)),
-        count(lambda i: layer.format(i) in shapes),
+        _inner(shapes, layer, ".mlp.fc1.weight"),
+        _layers(shapes, layer),
         axis(shapes.get("text_projection.weight"), 0, 2),
     )
 
 
 def read_openclip(shapes: Shapes) -> Text | None:
     """Sizes of a text encoder in the spelling of OpenCLIP."""
-    layer = "transformer.resblocks.{}.mlp.c_fc.weight"
+    layer = "transformer.resblocks."
     return _read_text(
         shapes.get("token_embedding.weight"),
         shapes.get("positional_embedding"),
-        shapes.get(layer.format(0)),
-        count(lambda i: layer.format(i) in shapes),
+        _inner(shapes, layer, ".mlp.c_fc.weight"),
+        _layers(shapes, layer),
         axis(shapes.get("text_projection"), 1, 2),
     )
+
+
+def _layers(shapes: Shapes, start: str) -> int:
+    """Layers up to the last one of which something is there, whatever is missing before it."""
+    cut, last = len(start), -1
+    for name in shapes:
+        if name.startswith(start):
+            number = name[cut : cut + 4].partition(".")[0]
+            if number.isdecimal():
+                last = max(last, int(number))
+    return last + 1
+
+
+def _inner(shapes: Shapes, start: str, end: str) -> Shape | None:
+    """The first matrix between the layers of a block, of whichever block still has one."""
+    found = (shapes.get(f"{start}{number}{end}") for number in range(3))
+    return next((shape for shape in found if shape is not None), None)
 
 
 def _read_text(

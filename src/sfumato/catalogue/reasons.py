@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 
 from sfumato.catalogue.component import Component, Match, Sizes, differences
 from sfumato.catalogue.families import TITLES
@@ -63,13 +63,18 @@ def against_match(match: Match) -> Iterator[str]:
     """What is wrong with a network's tensors, one clause each."""
     if match.missing:
         first = match.prefix + match.missing[0]
-        yield f"{len(match.missing)} tensors of the {match.title} are missing, such as {first}"
+        verb = "is missing:" if len(match.missing) == 1 else "are missing, such as"
+        yield f"{_share(match.missing, match)} {verb} {first}"
     if match.reshaped:
         name, (found, expected) = next(iter(match.reshaped.items()))
         yield (
-            f"{len(match.reshaped)} tensors of the {match.title} have another shape, such as "
-            f"{match.prefix}{name}: {list(found)}, expected {list(expected)}"
+            f"{_share(match.reshaped, match)} {'has' if len(match.reshaped) == 1 else 'have'} "
+            f"another shape, such as {match.prefix}{name}: {list(found)}, expected {list(expected)}"
         )
+
+
+def _share(names: Sized, match: Match) -> str:
+    return f"{len(names)} of {len(match.tree)} tensors of the {match.title}"
 
 
 def runner_up(match: Match, family: str) -> str:
