@@ -31,19 +31,23 @@ def dumps(value: object) -> bytes:
     return buffer.getvalue()
 
 
-def storages(count: object = 1, elements: int = 12, numbers: bytes | None = None,
-             kind: object = torch.FloatStorage, views: object = None) -> bytes:  # fmt: skip
+def storages(
+    count: object = 1, elements: int = 12, numbers: bytes | None = None,
+    kind: object = torch.FloatStorage, views: object = None, number: int = 100,
+) -> bytes:  # fmt: skip
     raw = ROOT.numpy().tobytes() if numbers is None else numbers
     views = [(101, 100, 4, 8)] if views is None else views
     return b"".join(
-        (dumps(count), dumps((100, "cpu", kind)), pack("<q", elements), raw, dumps(views))
+        (dumps(count), dumps((number, "cpu", kind)), pack("<q", elements), raw, dumps(views))
     )
 
 
-def one_tensor(number: int, storage: int, shape: tuple[int, ...], strides: tuple[int, ...],
-               offset: int, rank: int | None = None) -> bytes:  # fmt: skip
+def one_tensor(
+    number: int, storage: int, shape: tuple[int, ...], strides: tuple[int, ...], offset: int,
+    rank: int | None = None, kind: object = torch.FloatTensor,
+) -> bytes:  # fmt: skip
     rank = len(shape) if rank is None else rank
-    head = dumps((number, storage, torch.FloatTensor)) + pack("<ii", rank, 0)
+    head = dumps((number, storage, kind)) + pack("<ii", rank, 0)
     return head + pack(f"<{2 * len(shape) + 1}q", *shape, *strides, offset)
 
 

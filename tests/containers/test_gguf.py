@@ -202,3 +202,14 @@ def test_texts_about_the_old_file_are_not_kept() -> None:
     old = {"general.alignment": "64", "general.file_type": "2", "split.count": "3", "a": "b"}
     head = plan_gguf({}, old).head
     assert head == gguf((), (key("a", STRING, text("b")),), b"")
+
+
+def test_a_tensor_without_a_name_is_refused() -> None:
+    with pytest.raises(Refused, match="no name"):
+        plan_gguf({"": random_tensor((2,))}, {})
+
+
+def test_the_sign_for_what_is_no_text_may_itself_be_in_a_name(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.gguf", {"a\ufffd": random_tensor((2,))})
+    with read_gguf(Source(path)) as model:
+        assert list(model) == ["a\ufffd"]

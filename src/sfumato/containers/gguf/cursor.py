@@ -63,6 +63,9 @@ class Cursor:
 
     def text(self, what: str, most: int) -> str:
         """A text with its length before it; what is not UTF-8 is replaced."""
+        return self._counted(what, most).decode("utf-8", "replace")
+
+    def _counted(self, what: str, most: int) -> bytes:
         size = self.u64(f"the length of {what}")
         if size > most:
             raise self.damaged(f"{what} has {size} bytes, more than the {most} that are read")
@@ -71,16 +74,17 @@ class Cursor:
             raise self.damaged(
                 f"more than {self.limits.metadata_value} bytes of text before {what}"
             )
-        return self.take(size, what).decode("utf-8", "replace")
+        return self.take(size, what)
 
     def name(self, what: str) -> str:
         """A text that must be UTF-8 and not empty: a key, or a tensor's name."""
-        found = self.text(what, self.limits.name_bytes)
-        if not found:
+        raw = self._counted(what, self.limits.name_bytes)
+        if not raw:
             raise self.damaged(f"{what} is empty")
-        if "\ufffd" in found:
-            raise self.damaged(f"{what} is not UTF-8")
-        return found
+        try:
+            return raw.decode()
+        except UnicodeDecodeError as error:
+            raise self.damaged(f"{what} is not UTF-8") from error
 
     def skip(self, size: int, what: str) -> None:
         """Leave bytes out without fetching them."""

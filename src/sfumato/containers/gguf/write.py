@@ -106,6 +106,8 @@ def bears_blocks(name: str, tensor: Tensor) -> bool:
 
 
 def _plain(name: str, tensor: Tensor) -> Encoding:
+    if not name:
+        raise Refused("a tensor has no name, and GGUF holds only tensors with names")
     if len(tensor.shape) > RANK:
         raise Refused(
             f"{escape(name)}: has {len(tensor.shape)} dimensions, and GGUF holds at most {RANK}"
