@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,13 @@ def test_a_token_calls_a_diffusers_embedding() -> None:
 def test_the_training_is_told_from_what_lies_beside_the_tensors() -> None:
     evidence = said({"string_to_param.*": (8, 768)}, BASES).evidence
     assert "trained 500 steps on sd-v1-4 (7460a6fa)" in evidence
+
+
+def test_the_training_is_told_of_a_converted_embedding_too() -> None:
+    kept = {f"sfumato.extra.{key}": json.dumps(value) for key, value in BASES.items()}
+    verdict = recognise(model({"emb_params": (8, 768)}), kept, {}, "file")
+    assert verdict is not None
+    assert "trained 500 steps on sd-v1-4 (7460a6fa)" in verdict.evidence
 
 
 def test_unequal_text_encoders_and_second_words_are_contradictions() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import pairwise
 
 import pytest
@@ -66,6 +67,23 @@ def test_the_structure_is_said_in_words() -> None:
     assert verdict.adapter is not None and not verdict.contradictions
     assert verdict.adapter.structure == "1, 1.5, 2, 1, relu, layer norm, dropout"
     assert "trained 2000 steps on nai" in verdict.evidence
+
+
+def test_a_hypernetwork_that_was_converted_says_the_same_as_before() -> None:
+    extras: dict[str, Leaf] = {"activation_func": "relu", "activate_output": False, "step": 2000}
+    kept = {f"sfumato.extra.{key}": json.dumps(value) for key, value in extras.items()}
+    tensors = model(network((768,)))
+    before, after = recognise(tensors, {}, extras, ""), recognise(tensors, kept, {}, "")
+    assert before == after and before is not None and before.adapter is not None
+    assert before.adapter.structure == "1, 2, 1, relu"
+    assert (before.adapter.modules, before.adapter.known) == (0, 0)
+
+
+@pytest.mark.parametrize("text", ["", "[", "[1]", "{}", "NaN", "\ud800", "9" * 5000, '"' * 99])
+def test_values_that_are_no_json_do_no_harm(text: str) -> None:
+    keys = ("activation_func", "step", "layer_structure.0", "use_dropout")
+    kept = {f"sfumato.extra.{key}": text for key in keys}
+    assert recognise(model(network((768,))), kept, {}, "") is not None
 
 
 def test_old_files_name_two_layers_and_tell_nothing_else() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -394,6 +395,31 @@ def test_a_lora_of_unknown_modules_is_still_a_lora_and_shows_its_keys() -> None:
     verdict = said(model(lora("who.knows", (64, 64))))
     assert (verdict.kind, verdict.family, verdict.confidence) == ("lora", "unknown", "none")
     assert said(model(lora("who.knows", (64, 64))), {"ss_v2": "True"}).family == "sd2"
+
+
+def test_modules_of_no_known_family_are_not_laid_to_a_network() -> None:
+    verdict = said(model(lora("foo.bar", (64, 64))))
+    assert verdict.adapter is not None and verdict.adapter.targets == ()
+    assert [part.role for part in verdict.parts] == ["lora"]
+    assert verdict.evidence == ("its modules are of no known family",)
+    named = said(model(lora("lora_unet_foo_bar", (64, 64))))
+    assert "only the UNet is changed" not in named.evidence
+
+
+def test_the_alpha_of_a_peft_folder_is_in_its_settings() -> None:
+    settings = {"r": 4, "lora_alpha": 8, "alpha_pattern": {"to_q": 2, "odd": "x"}}
+    tensors = model(
+        {
+            "base_model.model.mid_block.attentions.0.proj_in.lora_A.weight": (4, 1280, 1, 1),
+            "base_model.model.mid_block.attentions.0.proj_in.lora_B.weight": (1280, 4, 1, 1),
+        }
+    )
+    verdict = said(tensors, {"adapter_config.json": json.dumps(settings)})
+    assert verdict.adapter is not None and verdict.adapter.alphas == (2.0, 8.0)
+    assert not verdict.contradictions
+    lying = said(tensors, {"adapter_config.json": json.dumps({"r": 16, "lora_alpha": None})})
+    assert "adapter_config.json says r 16, the tensors have rank 4" in lying.contradictions
+    assert said(tensors, {"adapter_config.json": "[" * 9999}).adapter is not None
 
 
 @pytest.mark.parametrize("extra", [{}, {"stray": (3,)}, {"bundle_emb.cat.emb_params": (1, 768)}])

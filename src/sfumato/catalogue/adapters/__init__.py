@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from sfumato.catalogue.adapters.aesthetic import recognise_aesthetic
 from sfumato.catalogue.adapters.embedding import recognise_embedding
+from sfumato.catalogue.adapters.extras import beside
 from sfumato.catalogue.adapters.hypernetwork import recognise_hypernetwork
 from sfumato.catalogue.adapters.lora import recognise_lora
 from sfumato.catalogue.verdict import Verdict
@@ -24,9 +25,10 @@ def recognise(
     LoRA) are none of them: `others` knows those.
     """
     picture = isinstance(model, ModelFile) and model.container is PICTURE
+    values = beside(metadata, extras)
     return (
-        recognise_hypernetwork(model, extras)
-        or recognise_embedding(model, metadata, extras, stem, picture=picture)
+        recognise_hypernetwork(model, values)
+        or recognise_embedding(model, metadata, values, stem, picture=picture)
         or recognise_aesthetic(model)
         or recognise_lora(model, metadata)
     )

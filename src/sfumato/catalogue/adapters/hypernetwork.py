@@ -73,7 +73,6 @@ def recognise_hypernetwork(model: Tensors, extras: Mapping[str, Leaf]) -> Verdic
             flavour="hypernetwork",
             spelling="novelai" if any(m[3] in ("linear1", "linear2") for m in matches.values())
             else "a1111",
-            modules=len(networks),
             widths=widths,
             structure=structure,
         ),

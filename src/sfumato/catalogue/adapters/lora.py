@@ -12,6 +12,7 @@ from sfumato.catalogue.adapters.grouping import BUNDLE, Change, Grouped, group
 from sfumato.catalogue.adapters.lora_family import Fit, candidates, claims, foreign
 from sfumato.catalogue.adapters.lora_names import BY_NAME as FAMILIES
 from sfumato.catalogue.adapters.lora_names import possible
+from sfumato.catalogue.adapters.peft_config import peft_alphas, peft_contradictions
 from sfumato.catalogue.adapters.spellings import spelling_of
 from sfumato.catalogue.tally import tally, with_rest
 from sfumato.catalogue.triggers import metadata_words, token_words
@@ -69,6 +70,10 @@ class Found:
         """How the changes sit in the family that was chosen."""
         first = self.family.split("/")[0]
         return next((fit for fit in self.fits if fit.family.name == first), None)
+
+    def target(self, change: Change) -> str:
+        """What a change belongs to; empty where its name does not tell and no family has it."""
+        return change.target or ("unet" if self.fit is not None else "")
 
 
 def recognise_lora(model: Tensors, metadata: Mapping[str, str]) -> Verdict | None:
@@ -140,6 +145,7 @@ def _verdict(found: Found, model: Tensors, metadata: Mapping[str, str]) -> Verdi
         left += [key for change in fit.unknown for key in change.slots.values()]
     found.evidence += _traits(found, metadata)
     found.contradictions += _misfits(found)
+    found.contradictions += peft_contradictions(metadata, adapter.ranks)
     return Verdict(
         kind="lora",
         family=found.family,
@@ -157,12 +163,12 @@ def _verdict(found: Found, model: Tensors, metadata: Mapping[str, str]) -> Verdi
 
 def _adapter(found: Found, metadata: Mapping[str, str]) -> Adapter:
     changes, fit = found.changes, found.fit
-    used = {change.target or "unet" for change in changes}
+    used = {found.target(change) for change in changes}
     return Adapter(
         flavour=" + ".join(_flavours(changes)),
         spelling=found.spelling,
         ranks=tuple(sorted({c.measure.rank for c in changes} - {0})),
-        alphas=_alphas(metadata),
+        alphas=_alphas(metadata) or peft_alphas(metadata),
         modules=len(changes),
         known=len(fit.known) if fit else 0,
         possible=_possible(fit) if fit else 0,
@@ -206,8 +212,10 @@ def _traits(found: Found, metadata: Mapping[str, str]) -> Iterator[str]:
     notes = Counter(change.measure.note for change in found.changes if change.measure.note)
     for note, count in notes.items():
         yield f"{count} modules: {note}"
-    targets = {change.target or "unet" for change in found.changes}
-    if targets == {"unet"}:
+    targets = {found.target(change) for change in found.changes}
+    if found.fit is None and not found.by_blocks:
+        yield "its modules are of no known family"
+    elif targets == {"unet"}:
         yield "only the UNet is changed"
     elif targets and all(target.startswith("text") for target in targets):
         yield "only text encoders are changed"
@@ -266,16 +274,15 @@ def _title(found: Found, adapter: Adapter) -> str:
 
 
 def _parts(found: Found, model: Tensors, left_over: set[str]) -> Iterator[Part]:
-    for target, title in TARGETS.items():
-        keys = [
-            key
-            for change in found.changes
-            if (change.target or "unet") == target
-            for key in change.slots.values()
-            if key not in left_over
-        ]
-        if keys:
-            yield tally(f"lora-{target}", f"changes to the {title}", keys, model)
+    piles: dict[str, list[str]] = {target: [] for target in (*TARGETS, "")}
+    for change in found.changes:
+        keys = (key for key in change.slots.values() if key not in left_over)
+        piles[found.target(change)] += keys
+    for target, keys in piles.items():
+        if keys and target:
+            yield tally(f"lora-{target}", f"changes to the {TARGETS[target]}", keys, model)
+        elif keys:
+            yield tally("lora", "changes to modules of no known network", keys, model)
     if found.grouped.embeddings:
         title = "embeddings carried along"
         yield tally("embedding", title, found.grouped.embeddings, model)
