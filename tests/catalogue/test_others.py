@@ -237,6 +237,24 @@ CASES: dict[str, tuple[Shapes, str, str, str]] = {
         "v2",
     ),
     "AnimateDiff v3": (V1 | {PE: (1, 32, 320)}, "motion-module", "sd1", "v3"),
+    "AnimateDiff of diffusers": (
+        {
+            "down_blocks.3.motion_modules.0.norm.weight": (1280,),
+            "down_blocks.0.motion_modules.0.transformer_blocks.0.pos_embed.pe": (1, 32, 320),
+        },
+        "motion-module",
+        "sd1",
+        "AnimateDiff v3",
+    ),
+    "AnimateDiff XL of diffusers": (
+        {
+            "down_blocks.0.motion_modules.0.norm.weight": (320,),
+            "down_blocks.0.motion_modules.0.transformer_blocks.0.pos_embed.pe": (1, 16, 320),
+        },
+        "motion-module",
+        "sdxl",
+        "AnimateDiff",
+    ),
     "AnimateDiff XL": (
         {MOTION.format(0): (320,), PE: (1, 32, 320)},
         "motion-module",

@@ -87,17 +87,24 @@ IMAGE_PROMPTS = (
     ),
 )  # fmt: skip
 
-_FOURTH = "*down_blocks.3.motion_modules.0.temporal_transformer.norm.weight"
-_DEPTH = Size((_FOURTH,), 0, {1280: "sd1"})
+_DEPTH = Size(
+    (
+        "*down_blocks.3.motion_modules.0.temporal_transformer.norm.weight",
+        "*down_blocks.3.motion_modules.0.norm.weight",
+    ),
+    0,
+    {1280: "sd1"},
+)
 """SD1's UNet has four levels, SDXL's three"""
 
 _PE = "*pos_encoder.pe"
+_PE_DIFFUSERS = "*pos_embed.pe"
+"""diffusers' MotionAdapter; HelloMeme's motion modules are files of the same class"""
 _MOTION = "*motion_modules.*"
-_SPARSE = "*down_blocks.0.motion_modules.0.temporal_transformer.norm.weight"
 
 MOTION = (
     Signature(
-        "controlnet", "SparseCtrl", (_SPARSE,),
+        "controlnet", "SparseCtrl", ("*down_blocks.0.motion_modules.0.*",),
         ("*input_hint_block.0.weight", "*controlnet_cond_embedding.*"), family="sd1",
         variant="sparsectrl",
     ),
@@ -109,28 +116,25 @@ MOTION = (
         family="sdxl", variant="hotshot",
     ),
     Signature(
-        "motion-module", "HelloMeme motion module", (_MOTION, "*pos_embed*"), family="sd1",
-        variant="hellomeme",
-    ),
-    Signature(
         "motion-module", "PIA motion module", (_MOTION, "*conv_in.weight", "*conv_in.bias"),
         none_of=("*resnets.0.conv1.weight",), family="sd1", variant="pia",
     ),
     Signature(
-        "motion-module", "AnimateLCM motion module", (_MOTION,), none_of=("*pos_encoder*",),
+        "motion-module", "AnimateLCM motion module", (_MOTION,),
+        none_of=("*pos_encoder*", "*pos_embed*"),
         family="sdxl", tells=_DEPTH, variant="animatelcm",
     ),
     Signature(
         "motion-module", "AnimateDiff v2 motion module", (_MOTION, "*mid_block.*"),
         family="sdxl", tells=_DEPTH, variant="v2",
     ),
-    Signature(
-        "motion-module", "AnimateDiff v3 motion module", (_MOTION,), wants=((_PE, 1, 32),),
-        family="sdxl", tells=_DEPTH, variant="v3",
-    ),
-    Signature(
-        "motion-module", "AnimateDiff v1 motion module", (_MOTION,), wants=((_PE, 1, 24),),
-        family="sdxl", tells=_DEPTH, variant="v1",
+    *(
+        Signature(
+            "motion-module", f"AnimateDiff {version} motion module", (_MOTION,),
+            wants=((table, 1, frames),), family="sdxl", tells=_DEPTH, variant=version,
+        )
+        for version, frames in (("v3", 32), ("v1", 24))
+        for table in (_PE, _PE_DIFFUSERS)
     ),
     Signature(
         "motion-module", "AnimateDiff motion module", (_MOTION,), family="sdxl", tells=_DEPTH
