@@ -19,6 +19,7 @@ from sfumato.catalogue.spelling import (
 )
 from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L, Text, clip_shapes, openclip_shapes
 from sfumato.catalogue.text_spelling import clip_modules, openclip_modules
+from sfumato.catalogue.tiny_vae import TinyVAE, tiny_shapes
 from sfumato.catalogue.transforms import PACK, TRANSPOSE, UNPACK
 from sfumato.catalogue.translation import to_diffusers, to_ldm
 from sfumato.catalogue.unet import REFINER, SD1, SD2, SDXL, UNet, sizes, unet_shapes
@@ -123,6 +124,29 @@ def test_a_checkpoint_comes_back_from_diffusers_bit_for_bit(family: str) -> None
     back = to_ldm(shapes_of(folder), position_ids=False).apply(folder)
     assert not forth.dropped
     assert contents(back) == contents(model)
+
+
+@pytest.mark.parametrize("family", ["sd1", "sd2"])
+def test_a_folder_saved_by_transformers_5_comes_back_with_its_text_encoder(family: str) -> None:
+    model = SMALL[family]
+    folder = to_diffusers(shapes_of(model)).apply(model)
+    new = {
+        name.replace("text_encoder.text_model.", "text_encoder."): folder[name] for name in folder
+    }
+    assert new.keys() != folder.keys()
+    assert contents(to_ldm(shapes_of(new)).apply(new)) == contents(
+        to_ldm(shapes_of(folder)).apply(folder)
+    )
+
+
+def test_a_network_without_a_rule_is_told_of_as_a_whole() -> None:
+    model = shapes_of(SMALL["sd1"])
+    assert to_diffusers({**model, "betas": (1000,), "model_ema.decay": ()}).lost == ()
+    tiny = {f"first_stage_model.{name}": s for name, s in tiny_shapes(TinyVAE(4)).items()}
+    other = {n: s for n, s in model.items() if not n.startswith("first_stage_model.")} | tiny
+    assert len(to_diffusers(other).lost) == 1 and "TAESD" in to_diffusers(other).lost[0]
+    foreign = {**model, "cond_stage_model.roberta.pooler.dense.weight": (4, 4)}
+    assert to_diffusers(foreign).lost == ("XLM-R text encoder",)
 
 
 def test_queries_keys_and_values_are_rows_of_the_packed_tensor() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from blake3 import blake3
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from sfumato.catalogue.inspect import inspect
 from sfumato.containers.arrays import tensor_from
@@ -136,6 +136,25 @@ def test_a_checkpoint_becomes_a_folder_and_a_checkpoint_again(tmp_path: Path) ->
     convert(tmp_path / "folder", tmp_path / "b.safetensors")
     with open_model(source) as a, open_model(tmp_path / "b.safetensors") as b:
         assert contents(a) == contents(b)
+
+
+def test_a_folder_of_transformers_5_keeps_its_text_encoder(tmp_path: Path) -> None:
+    convert(checkpoint(tmp_path / "a.ckpt"), tmp_path / "folder")
+    place = tmp_path / "folder" / "text_encoder" / "model.safetensors"
+    old = load_file(place)
+    save_file({name.removeprefix("text_model."): old[name] for name in old}, place)
+    report = convert(tmp_path / "folder", tmp_path / "b.safetensors")
+    assert not report.plan.dropped
+    with open_model(tmp_path / "a.ckpt") as a, open_model(tmp_path / "b.safetensors") as b:
+        assert contents(a) == contents(b)
+
+
+def test_a_network_is_never_dropped_for_want_of_a_spelling(tmp_path: Path) -> None:
+    alt = random_tensors({"cond_stage_model.roberta.pooler.dense.weight": (4, 4)})
+    save(tmp_path / "a.safetensors", {**sd1(), **alt})
+    with pytest.raises(Refused, match="the XLM-R text encoder would be dropped"):
+        convert(tmp_path / "a.safetensors", tmp_path / "folder")
+    assert not (tmp_path / "folder").exists()
 
 
 def test_nothing_to_convert_is_refused(tmp_path: Path) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sfumato.catalogue.component import Match
-from sfumato.catalogue.regions import MARKERS
+from sfumato.catalogue.regions import MARKERS, REGIONS
 from sfumato.catalogue.shapes import Shape, Shapes
 from sfumato.catalogue.spelling import unet_names, unet_pairs, vae_names
 from sfumato.catalogue.survey import Survey, survey
@@ -44,6 +44,8 @@ class Translation:
     moves: tuple[Move, ...]
     dropped: Mapping[str, str] = field(default_factory=dict[str, str])
     """name → why it has no place in the other spelling"""
+    lost: tuple[str, ...] = ()
+    """titles of networks that would be gone as a whole, for want of a rule"""
 
     def apply(self, model: Tensors) -> dict[str, Tensor]:
         """The output's tensors; nothing is read before they are."""
@@ -63,7 +65,7 @@ def to_diffusers(shapes: Shapes) -> Translation:
     """
     found = survey(shapes)
     moves = [move for match in found.matches for move in _forth(match, shapes)]
-    return Translation(tuple(moves), _dropped(found, moves, FORTH))
+    return Translation(tuple(moves), _dropped(found, moves, FORTH), _lost(found, moves))
 
 
 def to_ldm(shapes: Shapes, *, position_ids: bool = True) -> Translation:
@@ -76,7 +78,7 @@ def to_ldm(shapes: Shapes, *, position_ids: bool = True) -> Translation:
     moves = [move for match in found.matches for move in _back(match, shapes, family)]
     if position_ids:
         moves += list(_position_ids(found, family, {move.target for move in moves}))
-    return Translation(tuple(moves), _dropped(found, moves, BACK))
+    return Translation(tuple(moves), _dropped(found, moves, BACK), _lost(found, moves))
 
 
 Rule = Callable[[Match, Shapes], Iterator[Move]]
@@ -91,10 +93,8 @@ def _forth(match: Match, shapes: Shapes) -> Iterator[Move]:
 
 
 def _back(match: Match, shapes: Shapes, family: str) -> Iterator[Move]:
-    if match.layout == "clip" and _is_openclip(match, family):
-        rule: Rule | None = _pack_text
-    else:
-        rule = BACK.get(match.layout)
+    packed = _is_openclip(match, family)
+    rule = (PACKED if packed and match.layout in PACKED else BACK).get(match.layout)
     if rule is not None:
         yield from _placed(rule(match, shapes), match, _place(match, family))
 
@@ -206,10 +206,13 @@ def _same(match: Match, shapes: Shapes) -> Iterator[Move]:
         yield Move(name, (name,))
 
 
-def _bare_forth(match: Match, shapes: Shapes) -> Iterator[Move]:
-    """NovelAI's files leave `text_model.` out."""
+INNER = "text_model."
+"""what NovelAI's files, and folders saved by transformers from 5 on, leave out of the names"""
+
+
+def _bare(match: Match, shapes: Shapes) -> Iterator[Move]:
     for name in match.found:
-        yield Move(f"text_model.{name}", (name,))
+        yield Move(INNER + name, (name,))
 
 
 def _unpack_text(match: Match, shapes: Shapes) -> Iterator[Move]:
@@ -239,6 +242,11 @@ def _pack_text(match: Match, shapes: Shapes) -> Iterator[Move]:
         yield Move(packed.packed, packed.single, PACK)
 
 
+def _pack_bare(match: Match, shapes: Shapes) -> Iterator[Move]:
+    for move in _pack_text(match, shapes):
+        yield replace(move, sources=tuple(name.removeprefix(INNER) for name in move.sources))
+
+
 def _unused(text: Text) -> tuple[str, ...]:
     """SD2 takes the last layer but one: diffusers' text encoder ends there."""
     last = f"transformer.resblocks.{text.layers - 1}."
@@ -249,7 +257,7 @@ FORTH: Mapping[str, Rule] = {
     "unet-ldm": _unet_forth,
     "vae-ldm": _vae_forth,
     "clip": _same,
-    "clip-bare": _bare_forth,
+    "clip-bare": _bare,
     "openclip": _unpack_text,
 }
 """layout of the original spelling → its moves to diffusers"""
@@ -259,16 +267,39 @@ BACK: Mapping[str, Rule] = {
     "vae-diffusers": _vae_back,
     "vae-diffusers-old": _vae_back,
     "clip": _same,
+    "clip-bare": _bare,
 }
 """layout of diffusers → its moves to the original spelling"""
+
+PACKED: Mapping[str, Rule] = {"clip": _pack_text, "clip-bare": _pack_bare}
+"""the same for text encoders whose original spelling is OpenCLIP's"""
 
 
 def _position_ids(found: Survey, family: str, done: set[str]) -> Iterator[Move]:
     for match in found.matches:
-        if match.layout == "clip" and match.prefix and not _is_openclip(match, family):
+        if match.layout in PACKED and match.prefix and not _is_openclip(match, family):
             target = _place(match, family) + "text_model.embeddings.position_ids"
             if target not in done:
                 yield Move(target, (), POSITION_IDS)
+
+
+WHOLE = ("unet", "dit", "vae", "text_encoder", "text_encoder_2", "text_encoder_3")
+"""roles of the networks without which a model is another one"""
+
+
+def _lost(found: Survey, moves: list[Move]) -> tuple[str, ...]:
+    """The networks of which nothing is moved."""
+    moved = {source for move in moves for source in move.sources}
+    left = [
+        match.title
+        for match in found.matches
+        if match.role in WHOLE and moved.isdisjoint(match.prefix + name for name in match.found)
+    ]
+    left += [loose.region.title for loose in found.loose if loose.region.role in WHOLE]
+    for region in REGIONS:
+        if region.role in WHOLE and not moved.issuperset(found.regions.get(region.prefix, ())):
+            left.append(region.title)
+    return tuple(dict.fromkeys(left))
 
 
 def _dropped(found: Survey, moves: list[Move], rules: Mapping[str, Rule]) -> dict[str, str]:

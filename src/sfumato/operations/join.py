@@ -163,7 +163,7 @@ class _Gathered:
         packed = place.endswith(".model.")
         if match.layout == "openclip" and not packed:
             raise Refused(f"{model.path}: the {match.title} is not what {self.family} uses")
-        foreign = packed and match.layout == "clip"
+        foreign = packed and match.layout != "openclip"
         return (FOLDERS[match.role] if foreign else place), foreign
 
     def add_rest(self, model: ModelFile, matches: list[Match], *, main: bool) -> None:

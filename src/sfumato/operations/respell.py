@@ -59,6 +59,11 @@ DIFFUSERS_MARKS = ("down_blocks.", "mid_block.", "text_encoder.")
 def _moved(model: ModelFile, translation: Translation, wanted: str) -> Respelled:
     if not translation.moves:
         raise Refused(f"{model.path}: nothing in it has a {wanted} spelling")
+    if translation.lost:
+        raise Refused(
+            f"{model.path}: the {translation.lost[0]} would be dropped, because nothing is known "
+            f"of its {wanted} spelling"
+        )
     tensors = translation.apply(model)
     transforms = Counter(move.transform.name for move in translation.moves if move.transform)
     return Respelled(
