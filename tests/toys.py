@@ -8,11 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from sfumato.containers.arrays import array, tensor_from
-from sfumato.containers.dtype import F16, F32, DType
-from sfumato.containers.save import save
+from sfumato.containers.arrays import tensor_from
+from sfumato.containers.dtype import F32, DType
 from sfumato.containers.tensor import Tensor, Tensors
 
 
@@ -53,17 +51,3 @@ def write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return path
-
-
-def small_files(folder: Path) -> dict[str, bytes]:
-    """One honest file of each format that is written to a single file, under its name."""
-    tensors = random_tensors({"a.weight": (4, 3), "a.bias": (4,), "b": (2, 2, 1)}, F16)
-    arrays = {name: torch.from_numpy(array(tensor).copy()) for name, tensor in tensors.items()}
-    place = folder / "small"
-    place.mkdir(exist_ok=True)
-    save(place / "toy.safetensors", tensors, {"format": "pt", "title": "toy"}, force=True)
-    save(place / "toy.gguf", tensors, force=True)
-    torch.save({"state_dict": arrays, "global_step": 7}, place / "toy.ckpt")
-    torch.save(arrays, place / "legacy.pt", _use_new_zipfile_serialization=False)
-    np.savez(place / "toy.npz", **{name: value.numpy() for name, value in arrays.items()})
-    return {path.name: path.read_bytes() for path in sorted(place.iterdir())}

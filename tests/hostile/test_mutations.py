@@ -5,21 +5,31 @@ from __future__ import annotations
 import io
 import json
 import random
-from collections.abc import Iterator
+import tarfile
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
+import torch
 
+import forms
+import pngs
+import tars
 from sfumato.app.cli.console import emit_json
 from sfumato.catalogue.card import Card
 from sfumato.catalogue.card_json import to_json
 from sfumato.catalogue.inspect import inspect
+from sfumato.containers.dtype import F16
 from sfumato.containers.open import open_model
+from sfumato.containers.save import save
 from sfumato.errors import SfumatoError
-from toys import small_files
+from toys import random_tensors, write
 
 FLIPS = 10_000
+SMALL = 50_000
+"""bytes of the real files that are damaged"""
+
 VERDICTS = {"clean", "dangerous", "damaged", "unsupported", "not-a-model"}
 
 
@@ -55,39 +65,83 @@ def flipped(data: bytes, seed: int, count: int) -> Iterator[bytes]:
         yield bytes(damaged)
 
 
-@pytest.mark.slow
-@pytest.mark.row(75)
-def test_ten_thousand_byte_flips_never_escape_the_error_tree(tmp_path: Path) -> None:
-    files = small_files(tmp_path)
-    share = FLIPS // len(files) + 1
-    for number, (name, data) in enumerate(sorted(files.items())):
-        for damaged in flipped(data, seed=number, count=share):
-            path = tmp_path / name
-            path.write_bytes(damaged)
-            assert look(path) in VERDICTS, name
+def survive(path: Path, *, seed: int, count: int) -> None:
+    """Damage a file in place, again and again, and look at it each time."""
+    data = path.read_bytes()
+    with path.open("r+b", buffering=0) as file:
+        for damaged in flipped(data, seed, count):
+            file.seek(0)
+            file.write(damaged)
+            assert look(path) in VERDICTS
+
+
+def titled(folder: Path, model: forms.Model) -> Path:
+    return save(folder / "toy.safetensors", model, {"format": "pt", "title": "toy"}).path
+
+
+def wrapped(folder: Path, model: forms.Model) -> Path:
+    state = {name: forms.by_torch(tensor) for name, tensor in model.items()}
+    torch.save({"state_dict": state, "global_step": 7}, folder / "toy.ckpt")
+    return folder / "toy.ckpt"
+
+
+def small_tar(folder: Path, model: forms.Model) -> Path:
+    data = tars.tar(tars.members(), tarfile.USTAR_FORMAT)
+    return write(folder / "tar.pt", data)
+
+
+def small_png(folder: Path, model: forms.Model) -> Path:
+    return write(folder / "toy.png", pngs.png(pngs.text()))
+
+
+MODEL = random_tensors({"a.weight": (4, 3), "a.bias": (4,), "b": (2, 2, 1)}, F16)
+VECTORS = random_tensors({"string_to_param.*": (1, 8)})
+
+TOYS: tuple[tuple[Callable[[Path, forms.Model], Path], forms.Model], ...] = (
+    (titled, MODEL), (forms.gguf, MODEL), (wrapped, MODEL), (forms.torch_legacy, MODEL),
+    (forms.npz, MODEL), (small_tar, MODEL), (forms.plain_pickle, MODEL),
+    (forms.tensorflow_v1, MODEL), (forms.tensorflow_v2, MODEL), (forms.sharded, MODEL),
+    (small_png, VECTORS), (forms.webp, VECTORS),
+)  # fmt: skip
+"""one honest file of each container; of several files, the one that names the others"""
+
+each_toy = pytest.mark.parametrize(("writer", "model"), TOYS, ids=[w.__name__ for w, _ in TOYS])
+
+PADDED = (forms.gguf, small_tar)
+"""formats that end in zeros of which some writers leave out a part"""
 
 
 @pytest.mark.slow
 @pytest.mark.row(75)
-def test_byte_flips_of_real_files_never_escape_the_error_tree(real: Path, tmp_path: Path) -> None:
-    files = [path for path in sorted(real.iterdir()) if 16 < path.stat().st_size <= 50_000]
+@each_toy
+def test_byte_flips_never_escape_the_error_tree(
+    tmp_path: Path, writer: Callable[[Path, forms.Model], Path], model: forms.Model
+) -> None:
+    survive(writer(tmp_path, model), seed=len(writer.__name__), count=FLIPS // len(TOYS) + 1)
+
+
+@pytest.mark.slow
+@pytest.mark.row(75)
+def test_ten_thousand_byte_flips_of_each_real_file_never_escape_the_error_tree(
+    real: Path, tmp_path: Path
+) -> None:
+    files = [path for path in sorted(real.iterdir()) if path.stat().st_size <= SMALL]
     files = [path for path in files if path.suffix != ".md"]
     assert files
     for number, source in enumerate(files):
-        for damaged in flipped(source.read_bytes(), seed=1000 + number, count=400):
-            path = tmp_path / source.name
-            path.write_bytes(damaged)
-            assert look(path) in VERDICTS, source.name
+        path = write(tmp_path / source.name, source.read_bytes())
+        survive(path, seed=1000 + number, count=FLIPS)
 
 
 @pytest.mark.slow
 @pytest.mark.row(11)
-def test_every_beginning_of_a_file_is_refused_by_name(tmp_path: Path) -> None:
-    for name, data in sorted(small_files(tmp_path).items()):
-        path = tmp_path / name
-        # A GGUF file that lacks only the padding after its last tensor is whole: some writers
-        # leave it out.
-        end = len(data) - (32 if name.endswith(".gguf") else 0)
-        for length in range(0, end, 1 if len(data) < 3000 else 7):
-            path.write_bytes(data[:length])
-            assert look(path) in VERDICTS - {"clean"}, f"{name}, the first {length} bytes"
+@each_toy
+def test_every_beginning_of_a_file_is_refused_by_name(
+    tmp_path: Path, writer: Callable[[Path, forms.Model], Path], model: forms.Model
+) -> None:
+    path = writer(tmp_path, model)
+    data = path.read_bytes()
+    end = len(data.rstrip(b"\0")) if writer in PADDED else len(data)
+    for length in range(end):
+        path.write_bytes(data[:length])
+        assert look(path) in VERDICTS - {"clean"}, f"the first {length} of {len(data)} bytes"
