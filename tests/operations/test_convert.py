@@ -14,8 +14,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from sfumato.catalogue.inspect import inspect
-from sfumato.containers.arrays import tensor_from
-from sfumato.containers.dtype import F16, F32
+from sfumato.containers.arrays import array, tensor_from
+from sfumato.containers.dtype import F8_E4M3, F16, F32
 from sfumato.containers.open import open_model
 from sfumato.containers.save import save
 from sfumato.errors import Refused, UsageError
@@ -155,6 +155,22 @@ def test_a_network_is_never_dropped_for_want_of_a_spelling(tmp_path: Path) -> No
     with pytest.raises(Refused, match="the XLM-R text encoder would be dropped"):
         convert(tmp_path / "a.safetensors", tmp_path / "folder")
     assert not (tmp_path / "folder").exists()
+
+
+def test_scaled_fp8_goes_to_other_spellings_only_multiplied_out(tmp_path: Path) -> None:
+    name = "model.diffusion_model.time_embed.0.weight"
+    model = sd1()
+    narrow = tensor_from(array(model[name]), F8_E4M3)
+    scale = tensor_from(np.full((), 2, np.float32))
+    scaled = {**model, name: narrow, name.replace(".weight", ".scale_weight"): scale}
+    save(tmp_path / "a.safetensors", {**scaled, "scaled_fp8": tensor_from(np.zeros(2, "f4"))})
+    with pytest.raises(Refused, match="lose the scales"):
+        convert(tmp_path / "a.safetensors", tmp_path / "folder")
+    report = convert(tmp_path / "a.safetensors", tmp_path / "folder", dtype="f16")
+    assert "1 scaled fp8 weight multiplied out" in list(report.sentences())
+    with open_model(tmp_path / "folder") as back:
+        found = array(back["unet.time_embedding.linear_1.weight"])
+        assert np.array_equal(found, 2 * array(narrow))
 
 
 def test_nothing_to_convert_is_refused(tmp_path: Path) -> None:

@@ -172,9 +172,7 @@ def cast_all(
     """Every tensor that may be cast, in `dtype`; all as they are where it is None."""
     if dtype is None:
         return dict(tensors)
-    scales = {name for name in tensors if name.endswith(SCALE)}
-    scaled = {name.removesuffix(SCALE) + ".weight" for name in scales}
-    kept = scales | scaled | set(exempt)
+    kept = set(exempt)
     return {
         name: tensor if name in kept else cast(name, tensor, dtype, losses)
         for name, tensor in tensors.items()
@@ -189,10 +187,6 @@ not go on from a rounded optimizer"""
 def untouched(verdict: Verdict) -> list[str]:
     """Names of the tensors that a cast of the whole model leaves alone."""
     return [name for part in verdict.parts if part.role in UNTOUCHED for name in part.names]
-
-
-SCALE = ".scale_weight"
-"""ComfyUI's scaled fp8: the numbers beside it mean nothing without it, and are not cast"""
 
 
 def casts(before: Tensors, after: Tensors) -> tuple[str, ...]:

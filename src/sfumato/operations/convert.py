@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -24,8 +24,9 @@ from sfumato.containers.save import WRITERS, writer_for
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.beside import lineage_of, metadata_of, renamed, tree_of
 from sfumato.operations.carry_out import carry_out
-from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
+from sfumato.operations.cast import Losses, dtype_named
 from sfumato.operations.plan import Plan, Progress, Report
+from sfumato.operations.recast import multiplied_out, recast
 from sfumato.operations.respell import respell
 
 SPELLINGS = ("ldm", "diffusers")
@@ -113,11 +114,13 @@ def plan_conversion(model: ModelFile, target: Path, wish: Wish) -> Plan:
     verdict = identify(model, metadata=model.metadata, extras=model.extras, stem=model.path.stem)
     if not model:
         raise Refused(f"{model.path}: has no tensors, so there is nothing to convert")
-    spelled = respell(model, verdict, wish.spelling, wish.container)
-    losses = Losses()
     dtype = F32 if wish.container == PICTURE else wish.dtype
+    plain = multiplied_out(model, dtype, plain=bool(wish.encoding))
+    spelled = respell(replace(model, tensors=plain.tensors), verdict, wish.spelling, wish.container)
+    losses = Losses()
     kept = renamed(spelled.tensors, wish.container, verdict.kind)
-    tensors = cast_all(kept, dtype, losses, exempt=untouched(verdict))
+    recasted = recast(kept, dtype, losses, verdict)
+    tensors = recasted.tensors
     return Plan(
         operation="convert",
         options={
@@ -133,8 +136,8 @@ def plan_conversion(model: ModelFile, target: Path, wish: Wish) -> Plan:
         metadata={**metadata_of(model, wish.container), **spelled.metadata},
         tree=tree_of(model, tensors, wish.container, verdict.kind),
         dropped=spelled.dropped,
-        changes=(*spelled.changes, *casts(kept, tensors)),
-        warnings=spelled.warnings,
+        changes=(*plain.changes, *spelled.changes, *recasted.changes),
+        warnings=(*spelled.warnings, *recasted.warnings),
         losses=losses,
         strict=wish.strict,
         layout=_quantising(wish),

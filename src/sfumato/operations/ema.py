@@ -18,9 +18,10 @@ from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.errors import Refused
 from sfumato.operations.beside import lineage_of, metadata_of, tree_of, without_bookkeeping
 from sfumato.operations.carry_out import carry_out
-from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
+from sfumato.operations.cast import Losses, dtype_named
 from sfumato.operations.convert import container_named
 from sfumato.operations.plan import Dropped, Plan, Progress, Report
+from sfumato.operations.recast import recast
 
 if TYPE_CHECKING:
     from sfumato.catalogue.averages import Averages
@@ -69,7 +70,8 @@ def ema(
         verdict = identify(model, metadata=model.metadata, extras=model.extras)
         chosen = ACTIONS[action](model, verdict)
         losses = Losses()
-        tensors = cast_all(chosen.tensors, wanted, losses, exempt=untouched(verdict))
+        recasted = recast(chosen.tensors, wanted, losses, verdict)
+        tensors = recasted.tensors
         plan = Plan(
             operation="ema",
             options={
@@ -85,7 +87,8 @@ def ema(
             metadata=metadata_of(model, place),
             tree=_tree(model, tensors, place, verdict, action),
             dropped=chosen.dropped,
-            changes=(*chosen.changes, *casts(chosen.tensors, tensors)),
+            changes=(*chosen.changes, *recasted.changes),
+            warnings=recasted.warnings,
             losses=losses,
             strict=strict,
         )

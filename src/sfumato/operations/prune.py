@@ -15,9 +15,10 @@ from sfumato.containers.open import open_model
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.beside import lineage_of, metadata_of, tree_of, without_bookkeeping
 from sfumato.operations.carry_out import carry_out
-from sfumato.operations.cast import Losses, cast_all, casts, dtype_named, untouched
+from sfumato.operations.cast import Losses, dtype_named
 from sfumato.operations.convert import container_named
 from sfumato.operations.plan import Dropped, Plan, Progress, Report
+from sfumato.operations.recast import recast
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,8 @@ def prune(
         if not kept:
             raise Refused(f"{source}: nothing would be left of it")
         losses = Losses()
-        tensors = cast_all(kept, wanted, losses, exempt=untouched(verdict))
+        recasted = recast(kept, wanted, losses, verdict)
+        tensors = recasted.tensors
         plan = Plan(
             operation="prune",
             options={
@@ -96,7 +98,8 @@ def prune(
             metadata=metadata_of(model, place),
             tree=_tree(tree_of(model, tensors, place, verdict.kind), sorts),
             dropped=dropped,
-            changes=tuple(casts(kept, tensors)),
+            changes=recasted.changes,
+            warnings=recasted.warnings,
             losses=losses,
             strict=strict,
         )

@@ -14,6 +14,7 @@ from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.folder_texts import folder_texts, markers, markers_text
 from sfumato.operations.plan import Dropped
+from sfumato.operations.recast import FACTORS
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,12 @@ def _moved(model: ModelFile, translation: Translation, wanted: str) -> Respelled
         raise Refused(
             f"{model.path}: the {translation.lost[0]} would be dropped, because nothing is known "
             f"of its {wanted} spelling"
+        )
+    scales = [name for name in translation.dropped if name.endswith(FACTORS)]
+    if scales:
+        raise Refused(
+            f"{model.path}: {counted(len(scales), 'weight')} would lose the scales that they mean "
+            f"nothing without, which have no {wanted} spelling; a cast to f16 multiplies them out"
         )
     tensors = translation.apply(model)
     transforms = Counter(move.transform.name for move in translation.moves if move.transform)
