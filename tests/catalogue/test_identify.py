@@ -17,7 +17,7 @@ from sfumato.catalogue.tiny_vae import TinyVAE, tiny_half_shapes
 from sfumato.catalogue.unet import SD1, SDXL, unet_shapes
 from sfumato.catalogue.vae import VAE, vae, vae_shapes
 from sfumato.catalogue.vision import VISION_H, vision_shapes
-from sfumato.containers.dtype import F32
+from sfumato.containers.dtype import BF16, F16, F32, DType
 from sfumato.containers.tensor import Tensor
 
 FIRST_STAGE = "first_stage_model."
@@ -107,6 +107,52 @@ def test_novelai_leaves_text_model_out_of_its_names() -> None:
     model = {name.replace("text_model.", ""): tensor for name, tensor in sd1().items()}
     verdict = identify(model)
     assert (verdict.family, verdict.confidence, verdict.left_over) == ("sd1", "certain", ())
+
+
+def test_the_repair_of_names_without_text_model_is_named() -> None:
+    model = {name.replace("text_model.", ""): tensor for name, tensor in sd1().items()}
+    assert any("--fix text-model" in clause for clause in identify(model).evidence)
+    assert not any("--fix" in clause for clause in identify(sd1()).evidence)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_the_prefix_of_data_parallel_hides_no_part(bare: bool) -> None:
+    plain = {**sd1(), **unread({"betas": (1000,), "model_ema.decay": ()})}
+    if bare:
+        plain = {name.replace("text_model.", ""): tensor for name, tensor in plain.items()}
+    model = {f"module.{name}": tensor for name, tensor in plain.items()}
+    verdict, expected = identify(model), identify(plain)
+    assert (verdict.title, verdict.left_over) == (expected.title, ())
+    assert verdict.confidence == expected.confidence == "certain"
+    roles = [(p.role, p.title, p.tensors, p.missing) for p in expected.parts]
+    assert [(p.role, p.title, p.tensors, p.missing) for p in verdict.parts] == roles
+    assert any("--fix prefixes" in clause for clause in verdict.evidence)
+
+
+def test_a_text_encoder_at_an_odd_place_is_found_whole() -> None:
+    verdict = identify(unread(clip_shapes(CLIP_L), "some.where.else."))
+    assert (verdict.parts[0].prefix, verdict.parts[0].complete) == ("some.where.else.", True)
+
+
+def test_the_trigger_words_of_a_checkpoint_are_told() -> None:
+    (word,) = identify(sd1(), metadata={"modelspec.trigger_phrase": "by nobody"}).trigger_words
+    assert (word.word, word.source) == ("by nobody", "modelspec.trigger_phrase")
+
+
+def test_a_shard_points_to_its_index() -> None:
+    stem = "model-00001-of-00007"
+    (clause,) = (c for c in identify(unread({"a": (2,)}), stem=stem).evidence if "shard" in c)
+    assert "part 1 of 7" in clause and ".index.json" in clause
+    for other in ("model", "model-00001-of-00001", "2-of-hearts"):
+        assert not any("shard" in c for c in identify(sd1(), stem=other).evidence)
+
+
+@pytest.mark.parametrize("dtype", [F16, BF16, F32])
+def test_position_ids_that_are_floats_are_told_of_without_reading_them(dtype: DType) -> None:
+    ids = CLIP + "text_model.embeddings.position_ids"
+    verdict = identify(sd1() | {ids: Tensor(dtype, (1, 77), refuse)})
+    (clause,) = verdict.contradictions
+    assert f"stored as {dtype.name}" in clause and "--fix position-ids" in clause
 
 
 def test_a_file_with_nothing_but_averages_is_a_unet_too() -> None:

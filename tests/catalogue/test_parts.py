@@ -12,7 +12,8 @@ from sfumato.catalogue.identify import identify
 from sfumato.catalogue.regions import BUFFERS
 from sfumato.catalogue.unet import SD1, SD2, unet_shapes
 from sfumato.catalogue.verdict import Part
-from sfumato.containers.tensor import Tensors
+from sfumato.containers.dtype import F8_E4M3, F32
+from sfumato.containers.tensor import Origin, Tensors
 
 
 def parts(model: Tensors) -> dict[str, Part]:
@@ -82,6 +83,29 @@ def test_scales_of_quantised_weights_are_not_left_over() -> None:
     scales = {f"{UNET}middle_block.0.in_layers.2.scale_weight": (), "scaled_fp8": (2,)}
     found = parts(sd1() | unread(scales))
     assert found["quantisation"].tensors == 1 and "unknown" not in found
+
+
+def test_weights_with_scales_are_said_to_be_fp8() -> None:
+    weights = unread(unet_shapes(SD1), UNET, F8_E4M3)
+    scales = unread({f"{UNET}middle_block.0.in_layers.2.scale_weight": (), "scaled_fp8": (0,)})
+    evidence = identify(sd1() | weights | scales).evidence
+    assert "weights are fp8 with scales (scaled_fp8)" in evidence
+    assert not any("fp8" in clause for clause in identify(sd1()).evidence)
+
+
+def test_quantised_blocks_are_named_rather_than_what_they_are_read_as() -> None:
+    blocks = Origin("data", 9, encoding="Q8_0")
+    model = {
+        name: replace(tensor, dtype=F32, origin=blocks if len(tensor.shape) == 2 else None)
+        for name, tensor in unread(unet_shapes(SD1)).items()
+    }
+    verdict = identify(model)
+    unet = verdict.parts[0]
+    assert set(unet.dtypes) == {"Q8_0", "F32"} and sum(unet.dtypes.values()) == unet.tensors
+    assert unet.nbytes == 4 * unet.parameters
+    assert verdict.edition == "single set, Q8_0"
+    count = unet.dtypes["Q8_0"]
+    assert f"weights are stored in quantised blocks: Q8_0 ({count} tensors)" in verdict.evidence
 
 
 def test_position_ids_of_another_shape_are_said_to_be_so() -> None:

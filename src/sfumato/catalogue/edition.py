@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from sfumato.catalogue.verdict import Part
+from sfumato.containers.dtype import DTYPES
 from sfumato.containers.model_file import Leaf
 
 SINGLE_NOTE = (
@@ -42,11 +43,13 @@ def _averages(parts: Sequence[Part]) -> bool:
 
 
 def _precision(parts: Sequence[Part]) -> str:
-    """The dtype of the denoiser's weights: "fp16", "fp32", "mixed fp16 and fp32" …"""
+    """The dtype of the denoiser's weights: "fp16", "Q8_0", "mixed fp16 and fp32" …"""
     names = {name for part in parts if part.role in DENOISERS for name in part.dtypes}
     for part in parts:
         if part.role == "ema":  # its two counters are no weights
             names |= {name for name, count in part.dtypes.items() if count > COUNTERS}
+    # Quantised files keep vectors as they were: what the matrices are stored in is the precision.
+    names = names.difference(DTYPES) or names
     words = [WORDS.get(name, name) for name in sorted(names)]
     if not words:
         return "of unknown precision"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sfumato.catalogue.oddities import shard
 from sfumato.catalogue.parts import plain
 from sfumato.catalogue.structure import is_certain, is_whole, structure
 from sfumato.catalogue.survey import survey
@@ -32,7 +33,14 @@ def identify(
     Names and shapes decide. Nothing is read, but for one tensor of a few hundred numbers where an
     SD2 UNet must be told from its v-predicting twin.
     """
-    metadata, extras = metadata or {}, extras or {}
+    verdict = _identify(model, metadata or {}, extras or {}, stem)
+    hint = shard(stem)
+    return replace(verdict, evidence=(*verdict.evidence, hint)) if hint else verdict
+
+
+def _identify(
+    model: Tensors, metadata: Mapping[str, str], extras: Mapping[str, Leaf], stem: str
+) -> Verdict:
     found = survey({name: tensor.shape for name, tensor in model.items()})
     if is_whole(found):
         return structure(model, found, metadata, extras)

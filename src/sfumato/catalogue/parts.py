@@ -38,9 +38,11 @@ def divide(model: Tensors, found: Survey, average: Averaged | None) -> tuple[Par
     """Sort every tensor of `model` into parts, the most important first."""
     piles: dict[int, _Pile] = {}
     for prefix, names in found.regions.items():
-        fallback = REGION_OF.get(prefix, UNKNOWN)
+        fallback = REGION_OF.get(prefix.removeprefix(found.wrapper), UNKNOWN)
         for name in names:
-            owner = found.owners.get(name) or _without_network(name, fallback)
+            owner = found.owners.get(name) or _without_network(
+                name.removeprefix(found.wrapper), fallback
+            )
             pile = piles.get(id(owner))
             if pile is None:
                 pile = piles[id(owner)] = _Pile(owner)
@@ -140,15 +142,16 @@ def plain(
 
 
 def _sums(tensors: Iterable[Tensor]) -> tuple[int, int, dict[str, int]]:
-    """Parameters, bytes, dtype name → number of tensors."""
+    """Parameters, bytes, name of the dtype or of the quantised blocks → number of tensors."""
     parameters = bits = 0
     dtypes: dict[str, int] = {}
     for tensor in tensors:
         count = 1
         for size in tensor.shape:
             count *= size
-        dtype = tensor.dtype
+        dtype, origin = tensor.dtype, tensor.origin
         parameters += count
         bits += count * dtype.bits
-        dtypes[dtype.name] = dtypes.get(dtype.name, 0) + 1
+        name = origin.encoding or dtype.name if origin is not None else dtype.name
+        dtypes[name] = dtypes.get(name, 0) + 1
     return parameters, bits // 8, dtypes

@@ -107,7 +107,9 @@ MARKERS: frozenset[str] = frozenset({
 })  # fmt: skip
 """tensors that say something by being there"""
 
-SCALES: tuple[str, ...] = (".scale_weight", ".scale_input", ".comfy_quant", ".weight_scale")
+SCALES: tuple[str, ...] = (
+    ".scale_weight", ".scale_input", ".comfy_quant", ".weight_scale", ".input_scale", ".scaled_fp8",
+)  # fmt: skip
 """endings of the numbers that belong to a quantised weight"""
 
 TEXT_ROLES: tuple[tuple[str, str], ...] = (

@@ -11,6 +11,7 @@ from sfumato.catalogue.configs import contradictions as config_contradictions
 from sfumato.catalogue.edition import edition
 from sfumato.catalogue.families import TITLES
 from sfumato.catalogue.hyperparameters import Number
+from sfumato.catalogue.oddities import float_positions, oddities
 from sfumato.catalogue.parts import divide
 from sfumato.catalogue.prediction import predict
 from sfumato.catalogue.reasons import (
@@ -24,6 +25,7 @@ from sfumato.catalogue.reasons import (
     said,
 )
 from sfumato.catalogue.survey import Survey
+from sfumato.catalogue.triggers import metadata_words
 from sfumato.catalogue.unet import UNet
 from sfumato.catalogue.verdict import Part, Prediction, Verdict
 from sfumato.containers.model_file import Leaf
@@ -89,6 +91,7 @@ def structure(
     if not variant and prediction is not None and prediction.type == "v":
         variant = "v-prediction"
     against = tuple(_against(kind, reading, found, parts, metadata))
+    against += tuple(float_positions(model, found))
     name, note = edition(parts, extras)
     judged = found.matches or ([copy.match] if copy else [])
     return Verdict(
@@ -100,9 +103,15 @@ def structure(
         name,
         note,
         prediction,
+        trigger_words=metadata_words(metadata) if kind in ("checkpoint", *DENOISERS) else (),
         hyperparameters=_numbers(reading, found),
         confidence=confidence(judged, against),
-        evidence=(*map(for_match, judged), *reading.why, *_loose(found)),
+        evidence=(
+            *map(for_match, judged),
+            *reading.why,
+            *_loose(found),
+            *oddities(found, parts),
+        ),
         contradictions=against,
         left_over=left_over(parts),
         runner_up=runner_up(reading.main, reading.family) if reading.main else "",

@@ -34,10 +34,41 @@ class Survey:
     """name → the network it belongs to"""
     regions: Mapping[str, list[str]] = field(default_factory=dict[str, list[str]])
     """prefix → names under it and under no longer one"""
+    wrapper: str = ""
+    """what a program's wrapper put before every name: `module.`; empty for none"""
+
+
+WRAPPERS = ("module.", "state_dict.", "_orig_mod.")
+"""what torch's data parallel, programs, and torch's compiler put before every name"""
 
 
 def survey(shapes: Shapes) -> Survey:
     """Find every network in a file, at the usual prefixes and, failing that, at any other."""
+    first = next(iter(shapes), "")
+    wrapper = next((wrapper for wrapper in WRAPPERS if first.startswith(wrapper)), "")
+    if not wrapper or not all(name.startswith(wrapper) for name in shapes):
+        return _survey(shapes)
+    inner = _survey({name[len(wrapper) :]: shape for name, shape in shapes.items()})
+    return _wrapped(inner, wrapper, shapes)
+
+
+def _wrapped(inner: Survey, wrapper: str, shapes: Shapes) -> Survey:
+    """What was found, under the names it has in the file."""
+    new: dict[int, Match | Loose] = {
+        id(x): replace(x, prefix=wrapper + x.prefix) for x in (*inner.matches, *inner.loose)
+    }
+    owners = {wrapper + name: new[id(owner)] for name, owner in inner.owners.items()}
+    return Survey(
+        shapes,
+        [x for x in new.values() if isinstance(x, Match)],
+        [x for x in new.values() if isinstance(x, Loose)],
+        owners,
+        {wrapper + p: [wrapper + name for name in names] for p, names in inner.regions.items()},
+        wrapper,
+    )
+
+
+def _survey(shapes: Shapes) -> Survey:
     found = Survey(shapes)
     _look_loose(found, shapes)
     _look(found, list(_sites(shapes, PREFIXES)), shapes)
@@ -123,14 +154,15 @@ def _is_stray(found: Survey, name: str) -> bool:
 
 def _search(found: Survey) -> list[Site]:
     """Layouts at prefixes that are not among the usual ones."""
-    anchors = {anchor: layout for layout in LAYOUTS for anchor in layout.anchors}
-    endings = tuple(anchors)
+    anchors = {anchor for layout in LAYOUTS for anchor in layout.anchors}
+    # The longest comes first: the end of one layout's anchor may be another layout's.
+    endings = tuple(sorted(anchors, key=lambda anchor: (-len(anchor), anchor)))
     prefixes: dict[str, None] = {}
     for name in found.shapes:
         if name.endswith(endings) and _is_stray(found, name):
-            for anchor in endings:
-                if name.endswith("." + anchor):
-                    prefixes[name[: -len(anchor)]] = None
+            anchor = next((a for a in endings if name.endswith("." + a)), "")
+            if anchor:
+                prefixes[name[: -len(anchor)]] = None
     done = {(match.prefix, match.layout) for match in found.matches}
     stray: dict[str, Shape] = {n: s for n, s in found.shapes.items() if _is_stray(found, n)}
     sites = _sites(stray, list(prefixes)[:64])

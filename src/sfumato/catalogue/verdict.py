@@ -25,7 +25,7 @@ class Part:
     nbytes: int
     """bytes of the tensors as `read` gives them"""
     dtypes: Mapping[str, int]
-    """dtype name → number of tensors"""
+    """name of the dtype, or of the quantised blocks (Q8_0) → number of tensors"""
     expected: int = 0
     """tensors a complete part of this sort has; 0 where there is no such list"""
     missing: tuple[str, ...] = ()
@@ -81,6 +81,8 @@ class Prediction:
     reason: str
     """one clause: where that is known from"""
     zero_terminal_snr: bool = False
+    assumed: bool = False
+    """True where nothing in the file says so and it is what most models of the family do"""
 
 
 @dataclass(frozen=True, slots=True)
