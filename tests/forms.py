@@ -188,6 +188,9 @@ PAIR = st.fixed_dictionaries({"clip_l": vectors(), "clip_g": vectors()})
 IN_PARTS = st.builds(
     "{}.{}".format, st.sampled_from(COMPONENTS[:8]) | st.just("my-net_2"), NO_ZERO.filter(bool)
 )
+IN_BUNDLE = ANY.filter(lambda name: name[:1] > "\0")
+"""names that begin with a zero byte are those of slices"""
+
 IN_ZIP = st.text(
     st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\\/:"),
     min_size=1,
@@ -210,12 +213,12 @@ class Form:
 FORMS: tuple[Form, ...] = (
     Form(containers.SAFETENSORS, models(WHOLE_BYTES, NO_ZERO), safetensors),
     Form(containers.GGUF, models([dtype.name for dtype in PLAIN], ANY.filter(bool), rank=4), gguf),
-    Form(containers.TORCH_ZIP, models(TORCH, ANY, least=1), torch_zip),
+    Form(containers.TORCH_ZIP, models(TORCH, HALVES), torch_zip),
     Form(containers.TORCH_LEGACY, models(TORCH, HALVES), torch_legacy),
     Form(containers.TORCH_TAR, models(OLD, HALVES), torch_tar),
     Form(containers.PICKLE, models(NUMPY, HALVES, least=1), plain_pickle),
     Form(containers.NPZ, models(NUMPY, IN_ZIP, least=1), npz),
-    Form(containers.TENSORFLOW_V2, models(TENSORFLOW, ANY.filter(bool)), tensorflow_v2),
+    Form(containers.TENSORFLOW_V2, models(TENSORFLOW, IN_BUNDLE), tensorflow_v2),
     Form(containers.TENSORFLOW_V1, models(TENSORFLOW, ANY), tensorflow_v1),
     Form(containers.DIFFUSERS, models(WHOLE_BYTES, IN_PARTS, least=1), diffusers),
     Form(containers.PEFT, models(WHOLE_BYTES, NO_ZERO), peft),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pickle
 import subprocess
 import sys
 import tarfile
@@ -31,6 +32,7 @@ from sfumato.containers.model_file import (
 from sfumato.containers.sniff import sniff
 from sfumato.containers.source import Source
 from tables import number, table, version_1
+from toys import write
 
 STATE = {"w": torch.zeros(2)}
 
@@ -147,3 +149,9 @@ def test_sniffing_a_safetensors_file_imports_neither_numpy_nor_pillow(tmp_path: 
         "assert not {'numpy', 'PIL'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=True)
+
+
+def test_a_pickle_whose_first_name_is_a_brace_is_no_safetensors_file(tmp_path: Path) -> None:
+    data = pickle.dumps({"{": 1}, 1)
+    assert data[8:9] == b"{"
+    assert sniff(Source(write(tmp_path / "a", data))) == PICKLE

@@ -119,6 +119,8 @@ def _safetensors(source: Source, head: bytes, limits: Limits) -> Container | Non
     begins = head[8:9]
     if begins != b"{" and not (begins in (b" ", b"\t", b"\r", b"\n") and length <= HEADER):
         return None
+    if length > HEADER and sniff_pickle(source, head, limits):
+        return None  # the first name in an old pickle may begin with a brace
     if length <= HEADER and 8 + length > source.size:
         raise Damaged(
             source.path,
