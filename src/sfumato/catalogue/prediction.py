@@ -61,11 +61,14 @@ def predict(
         if found is None and prefix is not None:
             found = _from_spread(prefix, model)
     if found is None:
-        found = ("epsilon", "nothing says otherwise, and models of this family usually do")
-    return Prediction(found[0], found[1], zero)
+        return Prediction("epsilon", USUAL, zero, assumed=True)
+    return Prediction(found[0], found[1], zero, assumed=found[1] == UNTOLD)
 
 
 Found = tuple[Type, str] | None
+
+USUAL = "nothing says otherwise, and models of this family usually do"
+UNTOLD = "the tensor that would tell is not there; the 512-pixel base predicts noise"
 
 
 def _from_metadata(metadata: Mapping[str, str]) -> Found:
@@ -127,7 +130,7 @@ def _from_spread(prefix: str, model: Tensors) -> Found:
             sign = ">" if spread > SPREAD else "≤"
             reason = f"the numbers of {prefix}{key} were read: spread {spread:.3f} {sign} {SPREAD}"
             return kind, reason
-    return "epsilon", "the tensor that would tell is not there; the 512-pixel base predicts noise"
+    return "epsilon", UNTOLD
 
 
 def _spread(tensor: Tensor) -> float | None:

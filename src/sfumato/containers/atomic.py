@@ -59,7 +59,7 @@ def destination(path: str | os.PathLike[str], *, force: bool) -> Path:
         raise Refused(f"{path}: there is no folder {target.parent}")
     if target.exists():
         if not force:
-            raise OutputExists(f"{path}: is already there, and overwriting was not asked for")
+            raise OutputExists(f"{path}: is already there (force it to overwrite)")
         if not target.is_file() and not target.is_dir():
             raise Refused(f"{path}: is a device or pipe, and is not replaced by a file")
     return target

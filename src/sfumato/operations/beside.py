@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from sfumato.containers.model_file import (
     DIFFUSERS,
+    PICTURE,
     SAFETENSORS,
     SHARDED,
     TORCH_ZIP,
@@ -18,6 +19,7 @@ from sfumato.containers.model_file import (
     Tree,
 )
 from sfumato.containers.tensor import Tensor, Tensors
+from sfumato.containers.torch.opened import METADATA
 from sfumato.containers.torch.unwrap import replaced, wrapper_path
 from sfumato.operations.recipe import KEY, TREE_KEY
 
@@ -103,6 +105,8 @@ def tree_of(model: ModelFile, tensors: Tensors, container: Container, kind: str)
     their kind: a checkpoint's `state_dict`, an embedding's `string_to_param`, a hypernetwork's
     pairs of layers under their widths.
     """
+    if container == PICTURE:
+        return card_of(model)
     if container != TORCH_ZIP:
         return None
     if model.tree is not None:
@@ -220,6 +224,45 @@ def renamed(tensors: Tensors, container: Container, kind: str) -> dict[str, Tens
     if container not in (SAFETENSORS, DIFFUSERS) and name in ("emb_params", "emp_params"):
         return {VECTORS: tensor}
     return {name: tensor}
+
+
+def has_place(container: Container, tree: Tree) -> bool:
+    """True where a recipe and other text can stand in the output without harm.
+
+    A bare dictionary of tensors is no place: A1111 loads VAEs strictly, and takes a file for an
+    embedding only if it has a single entry. Neither is a dictionary that is taken for a wrapper
+    because it is alone. Pictures hold nothing but what A1111 looks for.
+    """
+    if container != TORCH_ZIP:
+        return container != PICTURE
+    if not isinstance(tree, dict) or any(isinstance(v, Tensor) for v in tree.values()):
+        return False
+    return wrapper_path({**tree, TREE_KEY: ""}) == wrapper_path(tree)
+
+
+def with_texts(tree: Tree, metadata: Mapping[str, str]) -> Tree:
+    """A pickle's nested value with the metadata inside, where it has a place for them."""
+    if not isinstance(tree, dict) or not has_place(TORCH_ZIP, tree):
+        return tree
+    texts: dict[Key, Tree] = {key: text for key, text in metadata.items() if carried_text(key)}
+    bare = {key: value for key, value in tree.items() if key != METADATA}
+    return {**bare, METADATA: texts} if texts else bare
+
+
+def carried_text(key: str) -> bool:
+    """False for what a pickle has another place for, or no need of."""
+    return key not in ("format", KEY) and not key.startswith(EXTRA)
+
+
+CARD = ("name", "step", "sd_checkpoint", "sd_checkpoint_name")
+"""what A1111 keeps beside the vectors of an embedding, and draws on a picture"""
+
+
+def card_of(model: ModelFile) -> dict[Key, Tree]:
+    """What stands beside an embedding in a picture; a nameless one is called as its file is."""
+    values = {**model.metadata, **values_of(model)}
+    found: dict[Key, Tree] = {key: values[key] for key in CARD if values.get(key) is not None}
+    return {**found, "name": found.get("name") or model.path.stem}
 
 
 def own_values(model: ModelFile) -> Iterator[str]:

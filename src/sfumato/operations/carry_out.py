@@ -7,11 +7,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato.containers.model_file import PICTURE, SAFETENSORS, TORCH_ZIP, Container, Tree
+from sfumato.containers.model_file import SAFETENSORS, TORCH_ZIP, Tree
 from sfumato.containers.save import save
-from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
 from sfumato.errors import Refused
+from sfumato.operations.beside import has_place, with_texts
 from sfumato.operations.plan import SHOWN, Plan, Progress, Report
 from sfumato.operations.recipe import KEY, TREE_KEY, Hashing, Recipe, hashing, parsed
 
@@ -24,7 +24,7 @@ def carry_out(
     The inputs are hashed meanwhile, and the hashes stand in the output's recipe. Raises Refused,
     OutputExists, NoRoom or Unverified; nothing is left behind then, and an old file is untouched.
     """
-    size = sum(_size(path) for path in plan.sources)
+    size = plan.bytes_in or sum(_size(path) for path in plan.sources)
     if dry_run:
         return Report(plan, None, size)
     with hashing(plan.sources) as hashes:
@@ -54,7 +54,7 @@ def _accept(plan: Plan) -> None:
         became = "infinite" if plan.losses.infinite else "the largest number of the new type"
         raise Refused(
             f"{plan.target}: {sum(lost.values())} numbers would become {became} "
-            f"({names}), and that was to stop the operation; nothing was written"
+            f"({names}), and strict forbids that; nothing was written"
         )
 
 
@@ -77,28 +77,19 @@ class Late:
     def beside(self) -> tuple[dict[str, str], Tree]:
         """Metadata and tree of the output, with the recipe inside."""
         plan = self.plan
+        tree = plan.tree
+        if plan.container == TORCH_ZIP:
+            tree = with_texts(tree, plan.metadata)
         if not plan.recorded:
-            return dict(plan.metadata), plan.tree
+            return dict(plan.metadata), tree
         earlier = parsed(plan.lineage)
         text = Recipe(plan.operation, plan.options, self.hashes.inputs, earlier).to_text()
         if not self.patched:
             for stand_in, pending in self.hashes.pending.items():
                 text = text.replace(stand_in, pending.result())
-        tree = plan.tree
         if isinstance(tree, dict) and has_place(plan.container, tree):
             tree = {**tree, TREE_KEY: text}
         return {**plan.metadata, KEY: text}, tree
-
-
-def has_place(container: Container, tree: Tree) -> bool:
-    """True where a recipe can stand in the output without harm.
-
-    A bare dictionary of tensors is no place: A1111 loads VAEs strictly, and takes a file for an
-    embedding only if it has a single entry. Pictures hold nothing but what A1111 looks for.
-    """
-    if container != TORCH_ZIP:
-        return container != PICTURE
-    return isinstance(tree, dict) and not any(isinstance(v, Tensor) for v in tree.values())
 
 
 def _size(path: Path) -> int:

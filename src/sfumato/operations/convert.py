@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -18,9 +19,13 @@ from sfumato.containers.model_file import (
     PICTURE,
     Container,
     ModelFile,
+    Tree,
 )
 from sfumato.containers.open import open_model
 from sfumato.containers.save import WRITERS, writer_for
+from sfumato.containers.sizes import counted
+from sfumato.containers.tensor import Tensors
+from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.beside import lineage_of, metadata_of, renamed, tree_of
 from sfumato.operations.carry_out import carry_out
@@ -121,6 +126,7 @@ def plan_conversion(model: ModelFile, target: Path, wish: Wish) -> Plan:
     kept = renamed(spelled.tensors, wish.container, verdict.kind)
     recasted = recast(kept, dtype, losses, verdict)
     tensors = recasted.tensors
+    tree = tree_of(model, tensors, wish.container, verdict.kind)
     return Plan(
         operation="convert",
         options={
@@ -130,18 +136,39 @@ def plan_conversion(model: ModelFile, target: Path, wish: Wish) -> Plan:
         },
         lineage=lineage_of(model),
         sources=(model.path,),
+        bytes_in=model.size,
         target=target,
         container=wish.container,
         tensors=tensors,
         metadata={**metadata_of(model, wish.container), **spelled.metadata},
-        tree=tree_of(model, tensors, wish.container, verdict.kind),
+        tree=tree,
         dropped=spelled.dropped,
-        changes=(*plain.changes, *spelled.changes, *recasted.changes),
+        changes=(
+            *plain.changes,
+            *spelled.changes,
+            *recasted.changes,
+            *_quantised(tensors, wish),
+            *_drawn(tree, wish),
+        ),
         warnings=(*spelled.warnings, *recasted.warnings),
         losses=losses,
         strict=wish.strict,
         layout=_quantising(wish),
     )
+
+
+def _quantised(tensors: Tensors, wish: Wish) -> Iterator[str]:
+    if wish.encoding:
+        from sfumato.containers.gguf.write import bears_blocks
+
+        count = sum(bears_blocks(name, tensor) for name, tensor in tensors.items())
+        yield f"{counted(count, 'tensor')} quantised to {wish.encoding}, which loses precision"
+
+
+def _drawn(tree: Tree, wish: Wish) -> Iterator[str]:
+    if wish.container == PICTURE and isinstance(tree, dict):
+        beside = ", ".join(f"{key} {escape(str(value))}" for key, value in tree.items())
+        yield f"beside the vectors stands: {beside}"
 
 
 def _quantising(wish: Wish) -> WritePlan | None:

@@ -81,6 +81,7 @@ def ema(
             },
             lineage=lineage_of(model),
             sources=(source,),
+            bytes_in=model.size,
             target=target,
             container=place,
             tensors=tensors,

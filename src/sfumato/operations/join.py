@@ -22,6 +22,7 @@ from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.beside import lineage_of, metadata_of
 from sfumato.operations.carry_out import carry_out
+from sfumato.operations.folder_texts import markers, markers_text
 from sfumato.operations.plan import Dropped, Plan, Progress, Report
 
 FIXED = {"unet-ldm": "model.diffusion_model.", "vae-ldm": "first_stage_model."}
@@ -69,7 +70,7 @@ def plan_join(models: Sequence[ModelFile], target: Path) -> Plan:
         for match in matches:
             gathered.add(model, match)
         gathered.add_rest(model, matches, main=model is main)
-    tensors = {**gathered.own, **gathered.translated()}
+    tensors = {**gathered.own, **gathered.translated(), **markers(main.metadata)}
     verdict = _checked(tensors, target)
     container = writer_for(target).container
     tree: Tree = {"state_dict": {**tensors}} if container == TORCH_ZIP else None
@@ -78,10 +79,11 @@ def plan_join(models: Sequence[ModelFile], target: Path) -> Plan:
         options={},
         lineage=lineage_of(*models),
         sources=tuple(model.path for model in models),
+        bytes_in=sum(model.size for model in models),
         target=target,
         container=container,
         tensors=tensors,
-        metadata=metadata_of(main, container),
+        metadata={**metadata_of(main, container), **markers_text(main.metadata)},
         tree=tree,
         dropped=tuple(gathered.dropped),
         changes=tuple(

@@ -60,6 +60,7 @@ def plan_metadata(
         options={"put": [f"{key}={value}" for key, value in put.items()], "remove": [*remove]},
         lineage=lineage_of(model),
         sources=(model.path,),
+        bytes_in=model.size,
         target=target,
         container=SAFETENSORS,
         tensors=dict(model),

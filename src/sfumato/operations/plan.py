@@ -13,7 +13,7 @@ from sfumato.containers.save import Saved
 from sfumato.containers.sizes import counted, human
 from sfumato.containers.tensor import Tensors
 from sfumato.containers.text import escape
-from sfumato.operations.beside import EXTRA
+from sfumato.operations.beside import CARD, carried_text, has_place
 from sfumato.operations.cast import Losses
 from sfumato.operations.recipe import Option
 
@@ -61,18 +61,23 @@ class Plan:
     """False where the file is to carry no recipe, because that was asked for"""
     layout: WritePlan | None = None
     """the format's writer with options of its own; None for the ordinary one"""
+    bytes_in: int = 0
+    """bytes on disk of what was opened, which may be less than all that lies in a folder"""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the tensors that are kept."""
+        """Bytes of the tensors that are kept; of the whole file where its writer has options."""
+        if self.layout is not None:
+            return self.layout(self.tensors, self.metadata, tree=self.tree).nbytes
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
     @property
     def unplaced(self) -> list[str]:
         """Keys of the metadata that the output's container has no place for."""
-        if self.container not in (TORCH_ZIP, PICTURE):
+        if self.container not in (TORCH_ZIP, PICTURE) or has_place(self.container, self.tree):
             return []
-        return [key for key in self.metadata if key != "format" and not key.startswith(EXTRA)]
+        drawn = CARD if self.container == PICTURE else ()
+        return [key for key in self.metadata if carried_text(key) and key not in drawn]
 
     def reasons(self) -> Iterator[tuple[str, int, int]]:
         """Why tensors are dropped: the reason, how many, how many bytes; the most bytes first."""

@@ -92,6 +92,7 @@ def prune(
             },
             lineage=lineage_of(model),
             sources=(source,),
+            bytes_in=model.size,
             target=target,
             container=place,
             tensors=tensors,

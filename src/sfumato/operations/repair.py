@@ -117,6 +117,7 @@ def plan_repair(
         options={"fixes": [fix.name for fix in fixes], "container": container.name},
         lineage=lineage_of(model),
         sources=(model.path,),
+        bytes_in=model.size,
         target=target,
         container=container,
         tensors=mended.tensors,

@@ -78,6 +78,7 @@ def plan_split(model: ModelFile, folder: Path, *, prefixes: bool) -> list[Plan]:
             operation="split",
             options={"part": role, "prefixes": prefixes},
             sources=(model.path,),
+            bytes_in=model.size,
             target=folder / f"{role}.safetensors",
             container=SAFETENSORS,
             tensors=_named(model, parts, prefixes=prefixes),
@@ -123,7 +124,8 @@ def _metadata(model: ModelFile, verdict: Verdict, role: str) -> dict[str, str]:
     """The checkpoint's text; for its denoiser also what the markers said that stay behind."""
     metadata = metadata_of(model, SAFETENSORS)
     said = verdict.prediction
-    if role in ("unet", "dit") and said is not None and said.type in ("epsilon", "v"):
+    known = said is not None and said.type in ("epsilon", "v") and not said.assumed
+    if role in ("unet", "dit") and said is not None and known:
         metadata.setdefault("modelspec.prediction_type", said.type)
     return metadata
 
