@@ -182,3 +182,64 @@ def test_values_beside_the_tensors_of_a_pickle_are_shown(capsys: Capture, tmp_pa
     )
     _, printed, _ = run(capsys, "metadata", "show", tmp_path / "a.ckpt")
     assert "global_step: 470000" in printed
+
+
+def test_two_actions_on_averages_are_wrong_usage(
+    capsys: Capture, tmp_path: Path, whole: Path
+) -> None:
+    out = tmp_path / "b.safetensors"
+    for actions in (("--use", "--drop"), ("--extract", "--distance"), ()):
+        status, printed, complaint = run(capsys, "ema", whole, *actions, "-o", out)
+        assert (status, printed) == (2, "") and "--use, --drop, --extract" in complaint
+    assert not out.exists()
+
+
+DRY = (
+    *(("convert",), ("convert", "--dtype", "q8_0"), ("convert", "--to", "diffusers-folder")),
+    *(("prune",), ("ema", "--use"), ("repair", "--all")),
+)
+
+
+@pytest.mark.parametrize("command", DRY, ids=" ".join)
+def test_a_dry_run_needs_no_output(
+    capsys: Capture, mendable: Path, command: tuple[str, ...]
+) -> None:
+    before = sorted(mendable.parent.iterdir())
+    told = answer(capsys, command[0], mendable, *command[1:], "--dry-run")
+    assert not told["written"] and Path(told["target"]).parent == mendable.parent
+    assert Path(told["target"]) != mendable and sorted(mendable.parent.iterdir()) == before
+
+
+def test_splitting_and_joining_dryly_need_no_output(capsys: Capture, whole: Path) -> None:
+    told = answer(capsys, "split", whole, "--dry-run")
+    assert {Path(entry["target"]).parent.name for entry in told} == {"whole-parts"}
+    parts = [entry["target"] for entry in answer(capsys, "split", whole, "-o", whole.parent / "p")]
+    assert not answer(capsys, "join", *parts, "--dry-run")["written"]
+
+
+@pytest.mark.parametrize("command", WRITING, ids=" ".join)
+def test_a_refusal_is_told_as_json_where_json_was_asked_for(
+    capsys: Capture, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    page = write(tmp_path / "page.safetensors", b"<!DOCTYPE html><html><body>404</body></html>")
+    arguments = [*with_source(command, page), "-o", tmp_path / "out.safetensors"]
+    plain = run(capsys, *arguments)
+    status, printed, complaint = run(capsys, *arguments, "--json")
+    told = json.loads(printed)
+    assert set(told) == {"error", "status"} and told["status"] == status == plain[0] == 4
+    assert complaint == plain[2] == f"sfumato: {told['error']}\n"
+
+
+def test_wrong_usage_is_told_as_json_too(capsys: Capture, whole: Path) -> None:
+    for arguments in (("prune", "--json", whole), ("split", whole, "--json")):
+        status, printed, complaint = run(capsys, *arguments)
+        told = json.loads(printed)
+        assert told["status"] == status == 2 and told["error"] in complaint
+
+
+def test_an_unknown_command_is_answered_with_the_nearest(capsys: Capture) -> None:
+    status, printed, complaint = run(capsys, "inspct")
+    assert (status, printed) == (2, "") and "'inspect'" in complaint
+    status, _, complaint = run(capsys, "xyzzy")
+    assert status == 2 and "mean" not in complaint
+    assert "--dry-run" in run(capsys, "prune", "--dry-rum")[2]

@@ -98,6 +98,35 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         return next((entry.load() for entry in COMMANDS if entry.name == cmd_name), None)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            # click names the options that are near to an unknown one, and not the commands.
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], self.list_commands(ctx), 1)
+            if not near or near[0] in error.message:
+                raise
+            sentence = f"{error.message} Did you mean '{near[0]}'?"
+            raise click.UsageError(sentence, ctx=ctx) from error
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a sub-command; what it refuses is told as JSON too where JSON was asked for."""
+        try:
+            return super().invoke(ctx)
+        except (SfumatoError, click.ClickException) as error:
+            from sfumato.app.cli.writing import JSON_ASKED, emit_json
+
+            if ctx.meta.get(JSON_ASKED):
+                theirs = isinstance(error, click.ClickException)
+                status = error.exit_code if theirs else error.exit_status
+                sentence = error.format_message() if theirs else str(error)
+                emit_json({"error": sentence, "status": status})
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(entry.name, entry.summary) for entry in COMMANDS])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sfumato.app.cli.console import progress
-from sfumato.app.cli.writing import HELP, form_options, output_options, required, tell
+from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 
 @click.command(
@@ -34,12 +34,13 @@ def command(
     embedding), or none for a diffusers folder. --dtype q8_0 quantises, in GGUF. Integers and
     position ids are never cast. The output is read back and compared before it is put in place.
     """
-    from sfumato.operations.convert import convert
+    from sfumato.operations.convert import QUANTISED, convert
 
+    ending = "converted.gguf" if dtype == QUANTISED else "converted.safetensors"
     with progress("convert") as bar:
         report = convert(
             source,
-            required(output),
+            required(output, stand_in=beside(source, ending, dry_run=dry_run)),
             dtype=dtype,
             container=container,
             spelling=spelling,

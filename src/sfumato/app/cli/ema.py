@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from sfumato.app.cli.console import emit_json, progress, say
-from sfumato.app.cli.writing import HELP, form_options, output_options, required, tell
+from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 if TYPE_CHECKING:
     from sfumato.catalogue.averages import Averages
@@ -23,16 +23,19 @@ BAR = 40
     epilog="Example: sfumato ema v1-5-pruned.ckpt --use -o v1-5-emaonly.safetensors --dtype f16",
 )
 @click.argument("source", metavar="MODEL")
-@click.option("--use", "action", flag_value="use", help="Averages in place of trained weights.")
-@click.option("--drop", "action", flag_value="drop", help="Trained weights only.")
-@click.option("--extract", "action", flag_value="extract", help="The averaged network only.")
-@click.option("--distance", "action", flag_value="distance", help="Only measure; write nothing.")
+@click.option("--use", is_flag=True, help="Averages in place of trained weights.")
+@click.option("--drop", is_flag=True, help="Trained weights only.")
+@click.option("--extract", is_flag=True, help="The averaged network only.")
+@click.option("--distance", is_flag=True, help="Only measure; write nothing.")
 @output_options
 @form_options
 def command(
     source: str,
     *,
-    action: str | None,
+    use: bool,
+    drop: bool,
+    extract: bool,
+    distance: bool,
     output: str | None,
     force: bool,
     dry_run: bool,
@@ -46,8 +49,7 @@ def command(
     Publishers call the result of --use "EMA-only" or "pruned": it is what to paint with.
     --distance tells how far the two sets are apart, block by block.
     """
-    if action is None:
-        raise click.UsageError("say what to do: --use, --drop, --extract or --distance")
+    action = _action(use=use, drop=drop, extract=extract, distance=distance)
     if action == "distance":
         _measure(source, as_json=as_json)
         return
@@ -56,8 +58,8 @@ def command(
     with progress("ema") as bar:
         report = ema(
             source,
-            required(output),
-            action=_action(action),
+            required(output, stand_in=beside(source, "ema.safetensors", dry_run=dry_run)),
+            action=action,
             dtype=dtype,
             container=container,
             strict=strict,
@@ -68,9 +70,18 @@ def command(
     tell(report, as_json=as_json)
 
 
-def _action(text: str) -> Action:
-    actions: dict[str, Action] = {"use": "use", "drop": "drop", "extract": "extract"}
-    return actions[text]
+def _action(
+    *, use: bool, drop: bool, extract: bool, distance: bool
+) -> Action | Literal["distance"]:
+    """The one thing that was asked for."""
+    if use + drop + extract + distance != 1:
+        many = " one of" if use + drop + extract + distance else ""
+        raise click.UsageError(f"say what to do:{many} --use, --drop, --extract or --distance")
+    if distance:
+        return "distance"
+    if use:
+        return "use"
+    return "drop" if drop else "extract"
 
 
 def _measure(source: str, *, as_json: bool) -> None:

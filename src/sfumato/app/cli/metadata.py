@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 from sfumato.app.cli.console import Json, emit_json, progress, say
-from sfumato.app.cli.writing import HELP, output_options, tell
+from sfumato.app.cli.writing import HELP, json_option, output_options, tell
 
 LONGEST = 300
 """characters of a value that are shown without --full"""
@@ -28,7 +28,7 @@ def command() -> None:
 @command.command(context_settings=HELP, epilog="Example: sfumato metadata show lora.safetensors")
 @click.argument("source", metavar="MODEL")
 @click.option("--full", is_flag=True, help="Show long values whole.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@json_option("Print JSON.")
 def show(source: str, *, full: bool, as_json: bool) -> None:
     """Show the text beside the tensors of MODEL, whatever its container."""
     from sfumato.containers.open import open_model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sfumato.app.cli.console import progress
-from sfumato.app.cli.writing import HELP, form_options, output_options, required, tell
+from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 
 @click.command(
@@ -42,7 +42,7 @@ def command(
     with progress("prune") as bar:
         report = prune(
             source,
-            required(output),
+            required(output, stand_in=beside(source, "pruned.safetensors", dry_run=dry_run)),
             drop=USUAL if drop is None else [name.strip() for name in drop.split(",")],
             dtype=dtype,
             container=container,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sfumato.app.cli.console import emit_json, progress, say
-from sfumato.app.cli.writing import HELP, output_options, required, tell
+from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
 
 
 @click.command(
@@ -44,7 +44,7 @@ def command(
     with progress("repair") as bar:
         report = repair(
             source,
-            required(output),
+            required(output, stand_in=beside(source, "repaired.safetensors", dry_run=dry_run)),
             fixes=[fix.name for fix in FIXES] if every else fixes,
             force=force,
             dry_run=dry_run,

@@ -7,7 +7,7 @@ from typing import cast
 import click
 
 from sfumato.app.cli.console import Json, emit_json, progress
-from sfumato.app.cli.writing import HELP, output_options, required, tell
+from sfumato.app.cli.writing import HELP, beside, json_option, output_options, required, tell
 
 
 @click.command(
@@ -19,7 +19,7 @@ from sfumato.app.cli.writing import HELP, output_options, required, tell
 @click.option("--prefixes", is_flag=True, help="Keep the names that tensors have in MODEL.")
 @click.option("--force", is_flag=True, help="Replace parts that are there.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing.")
-@click.option("--json", "as_json", is_flag=True, help="Tell what was done as JSON.")
+@json_option("Tell what was done as JSON.")
 def split(
     source: str,
     *,
@@ -34,13 +34,14 @@ def split(
     Names lose the part's prefix, as programs like it that load single parts. Averages and training
     state belong to no part and stay behind, which is told.
     """
-    if output is None:
+    folder = output or beside(source, "parts", dry_run=dry_run)
+    if not folder:
         raise click.UsageError("say where to: -o FOLDER")
     from sfumato.operations.split import split as divide
 
     with progress("split") as bar:
         reports = divide(
-            source, output, prefixes=prefixes, force=force, dry_run=dry_run, progress=bar
+            source, folder, prefixes=prefixes, force=force, dry_run=dry_run, progress=bar
         )
     if as_json:
         emit_json([cast("Json", report.to_json()) for report in reports])
@@ -72,5 +73,8 @@ def join(
     from sfumato.operations.join import join as put_together
 
     with progress("join") as bar:
-        report = put_together(sources, required(output), force=force, dry_run=dry_run, progress=bar)
+        target = required(
+            output, stand_in=beside(sources[0], "joined.safetensors", dry_run=dry_run)
+        )
+        report = put_together(sources, target, force=force, dry_run=dry_run, progress=bar)
     tell(report, as_json=as_json)

@@ -25,9 +25,25 @@ def output_options(function: Callable[Arguments, Answer]) -> Callable[Arguments,
         click.option("-o", "--output", metavar="FILE", help="File to write."),
         click.option("--force", is_flag=True, help="Replace the output if it is there."),
         click.option("--dry-run", is_flag=True, help="Say what would be done; write nothing."),
-        click.option("--json", "as_json", is_flag=True, help="Tell what was done as JSON."),
+        json_option("Tell what was done as JSON."),
     )
     return _with(function, options)
+
+
+JSON_ASKED = "sfumato.json"
+"""key of the context under which it is kept that refusals are to be told as JSON too"""
+
+
+def json_option(text: str) -> Callable[[Callable[..., object]], Callable[..., object]]:
+    """--json, which is seen before all other options, so that their faults are told as JSON."""
+    return click.option(
+        "--json", "as_json", is_flag=True, is_eager=True, callback=_note_json, help=text
+    )
+
+
+def _note_json(context: click.Context, _option: click.Parameter, asked: bool) -> bool:
+    context.meta[JSON_ASKED] = asked
+    return asked
 
 
 def form_options(function: Callable[Arguments, Answer]) -> Callable[Arguments, Answer]:
@@ -44,11 +60,19 @@ def form_options(function: Callable[Arguments, Answer]) -> Callable[Arguments, A
     return _with(function, options)
 
 
-def required(output: str | None) -> str:
-    """The output; wrong usage where there is none."""
-    if output is None:
+def required(output: str | None, *, stand_in: str = "") -> str:
+    """The output, or what stands in for it where nothing is written; wrong usage without both."""
+    if output is None and not stand_in:
         raise click.UsageError("say which file to write: -o FILE")
-    return output
+    return output or stand_in
+
+
+def beside(source: str, ending: str, *, dry_run: bool) -> str:
+    """A name next to the input for an output that is only talked of; empty for one written."""
+    from pathlib import Path
+
+    path = Path(source)
+    return str(path.with_name(f"{path.stem}-{ending}")) if dry_run and path.name else ""
 
 
 def _with(
