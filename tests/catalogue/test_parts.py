@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from unread import CLIP, UNET, averages, golden, marker, sd1, sd2, sdxl, unread
 
 from sfumato.catalogue.control import CONTROL_SD1, control_shapes
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.regions import BUFFERS
+from sfumato.catalogue.survey import group
 from sfumato.catalogue.unet import SD1, SD2, unet_shapes
 from sfumato.catalogue.verdict import Part
 from sfumato.containers.dtype import F8_E4M3, F32
@@ -124,3 +126,15 @@ def test_averages_whose_names_kept_their_dots_are_averages_too() -> None:
     dotted = unread(unet_shapes(SD1), "model_ema.diffusion_model.")
     assert parts(sd1() | dotted)["ema"].complete
     assert identify(dotted).edition == "EMA only, fp16"
+
+
+@pytest.mark.parametrize("turn", range(3))
+def test_names_are_grouped_by_the_longest_prefix_in_whatever_order(turn: int) -> None:
+    names = ["a.x", "a.b.x", "a.b.c.x", "a.y", "a.b.y", "ab.x", "", "a.b", "a.b.c.y", "b.x"]
+    names = [*names[turn:], *names[:turn]][:: turn % 2 * 2 - 1]
+    groups = group(names, ("a.", "a.b.", "a.b.c.", "gone."))
+    for prefix, members in groups.items():
+        assert all(name.startswith(prefix) for name in members)
+        inside = [p for p in groups if p != prefix and p.startswith(prefix)]
+        assert not any(name.startswith(p) for p in inside for name in members)
+    assert sorted(n for members in groups.values() for n in members) == sorted(names)

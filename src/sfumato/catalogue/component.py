@@ -232,7 +232,7 @@ def _reshaped(shapes: Shapes, tree: Shapes) -> dict[str, tuple[Shape, Shape]]:
     return {
         name: (shapes[name], shape)
         for name, shape in tree.items()
-        if name in shapes and shapes[name] != shape
+        if shapes.get(name, shape) != shape
     }
 
 

@@ -11,6 +11,7 @@ from sfumato.catalogue.parts import plain
 from sfumato.catalogue.structure import is_certain, is_whole, structure
 from sfumato.catalogue.survey import survey
 from sfumato.catalogue.verdict import Part, Verdict
+from sfumato.containers.model_file import ModelFile
 
 if TYPE_CHECKING:
     from sfumato.containers.model_file import Leaf
@@ -41,15 +42,16 @@ def identify(
 def _identify(
     model: Tensors, metadata: Mapping[str, str], extras: Mapping[str, Leaf], stem: str
 ) -> Verdict:
-    found = survey({name: tensor.shape for name, tensor in model.items()})
+    tensors = model.tensors if isinstance(model, ModelFile) else model  # quicker to ask
+    found = survey({name: tensor.shape for name, tensor in tensors.items()})
     if is_whole(found):
-        return structure(model, found, metadata, extras)
+        return structure(tensors, found, metadata, extras)
     other = _adapter(model, metadata, extras, stem)
     if other is None and not is_certain(found):
         other = _other(model, metadata)
     if other is not None:
         return _with_parts(model, other)
-    return structure(model, found, metadata, extras)
+    return structure(tensors, found, metadata, extras)
 
 
 def _adapter(

@@ -70,10 +70,14 @@ def _wrapped(inner: Survey, wrapper: str, shapes: Shapes) -> Survey:
 
 def _survey(shapes: Shapes) -> Survey:
     found = Survey(shapes)
-    _look_loose(found, shapes)
-    _look(found, list(_sites(shapes, PREFIXES)), shapes)
+    heads = {name.partition(".")[0] for name in shapes}
+    prefixes = [p for p in PREFIXES if not p or p.partition(".")[0] in heads]
+    _look_loose(found, shapes, prefixes)
+    _look(found, list(_sites(shapes, prefixes)), shapes)
     if sum(_is_stray(found, name) for name in shapes) > STRAY:
-        _look(found, _search(found), shapes)
+        sites = _search(found)
+        if sites:
+            _look(found, sites, shapes)
     return found
 
 
@@ -109,9 +113,9 @@ def _look(found: Survey, sites: list[Site], shapes: Shapes) -> None:
             found.owners.setdefault(name, loose)
 
 
-def _look_loose(found: Survey, shapes: Shapes) -> None:
+def _look_loose(found: Survey, shapes: Shapes, prefixes: Iterable[str]) -> None:
     for anchor, region, family in LOOSE:
-        for prefix in PREFIXES:
+        for prefix in prefixes:
             if prefix + anchor in shapes:
                 found.loose.append(Loose(prefix, region, family))
 
@@ -135,13 +139,15 @@ def group(names: Iterable[str], prefixes: Iterable[str]) -> dict[str, list[str]]
     for prefix in sorted(groups, key=len, reverse=True):
         if prefix:
             heads.setdefault(prefix.partition(".")[0], []).append(prefix)
+    run, longer, pile = "\n", tuple[str, ...](), groups[""]
     for name in names:
-        for prefix in heads.get(name.partition(".")[0], ()):
-            if name.startswith(prefix):
-                groups[prefix].append(name)
-                break
-        else:
-            groups[""].append(name)
+        # Names of one network mostly follow each other.
+        if not name.startswith(run) or name.startswith(longer):
+            own = heads.get(name.partition(".")[0], ())
+            prefix = next((p for p in own if name.startswith(p)), "") if own else ""
+            longer = tuple(p for p in own if p != prefix and p.startswith(prefix)) if own else ()
+            run, pile = prefix or "\n", groups[prefix]
+        pile.append(name)
     return groups
 
 

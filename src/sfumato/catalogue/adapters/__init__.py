@@ -25,6 +25,8 @@ def recognise(
     LoRA) are none of them: `others` knows those.
     """
     picture = isinstance(model, ModelFile) and model.container is PICTURE
+    if isinstance(model, ModelFile):
+        model = model.tensors  # quicker to ask
     values = beside(metadata, extras)
     return (
         recognise_hypernetwork(model, values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 
-from sfumato.catalogue.adapters.suffixes import split
 from sfumato.containers.dtype import BF16, DType
 from sfumato.containers.tensor import Tensor, Tensors
 
@@ -19,10 +18,7 @@ def read_alphas(model: Tensors) -> tuple[float, ...]:
     """The distinct alphas of a LoRA, ascending; reads one number per module."""
     found = set[float]()
     for key, tensor in model.items():
-        if not key.endswith("alpha"):
-            continue
-        taken = split(key)
-        if taken is not None and taken[1].slot == "alpha":
+        if key.endswith(".alpha"):  # the end of every suffix in that slot
             value = _scalar(tensor)
             if value is not None:
                 found.add(value)

@@ -87,6 +87,8 @@ SUFFIXES: tuple[Suffix, ...] = (
 
 BY_TEXT: dict[str, Suffix] = {suffix.text: suffix for suffix in SUFFIXES}
 
+BY_TAIL: dict[str, Suffix] = {text[1:]: found for text, found in BY_TEXT.items() if text[0] == "."}
+
 UNDERSCORED = ("_lora", "_lora1", "_lora2")
 """endings that are glued to the module's name rather than set apart by a dot"""
 
@@ -104,6 +106,9 @@ LONGEST = 4
 
 def split(key: str) -> tuple[str, Suffix] | None:
     """The module's name and the longest known ending of `key`; None where none is known."""
+    head, _, tail = key.partition(".")
+    if (whole := BY_TAIL.get(tail)) is not None:  # no ending can be longer
+        return head, whole
     best: tuple[str, Suffix] | None = None
     cut = len(key)
     for _ in range(LONGEST):
