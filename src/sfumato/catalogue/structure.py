@@ -108,9 +108,9 @@ def structure(
         confidence=confidence(judged, against),
         evidence=(
             *map(for_match, judged),
+            *oddities(found, parts),
             *reading.why,
             *_loose(found),
-            *oddities(found, parts),
         ),
         contradictions=against,
         left_over=left_over(parts),
