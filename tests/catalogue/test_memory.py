@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from toys import random_tensor
-
 from sfumato.catalogue.memory import needs
 from sfumato.catalogue.verdict import Part, Verdict
+from toys import random_tensor
 
 UNET = Part("unet", "UNet", "", 1, 1000, 4000, {})
 VAE = Part("vae", "VAE", "", 1, 500, 2000, {})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from toys import random_tensor
-
 from sfumato.catalogue.verdict import Part, Verdict
 from sfumato.catalogue.waste import waste
 from sfumato.containers.dtype import F16, F32
 from sfumato.containers.tensor import Origin, Tensor
+from toys import random_tensor
 
 
 def part(role: str, model: dict[str, Tensor], *names: str) -> Part:
