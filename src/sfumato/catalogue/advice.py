@@ -105,8 +105,9 @@ def _damage(card: Card, verdict: Verdict) -> Iterator[str]:
     """Parts that are not whole: nothing else that is said of the file matters as much."""
     for part in verdict.parts:
         if part.missing:
+            verb = "is" if len(part.missing) == 1 else "are"
             count = f"{len(part.missing)} of {part.expected}"
-            yield f"NOT WHOLE: {count} tensors of the {part.title} are missing; it may not load."
+            yield f"NOT WHOLE: {count} tensors of the {part.title} {verb} missing; it may not load."
         if part.reshaped:
             number = counted(len(part.reshaped), "tensor")
             yield f"NOT WHOLE: {number} of the {part.title} with an unexpected shape."

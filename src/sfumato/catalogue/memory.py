@@ -54,8 +54,7 @@ def needs(
 
 
 def _decoder_channels(model: Mapping[str, Tensor]) -> int:
-    for prefix in ("first_stage_model.", "vae.", ""):
-        for name in WIDEST:
-            if (tensor := model.get(prefix + name)) is not None and len(tensor.shape) == 4:
-                return tensor.shape[1]
+    for name, tensor in model.items():
+        if name.endswith(WIDEST) and len(tensor.shape) == 4:
+            return tensor.shape[1]
     return 256  # the published VAEs' width: a checkpoint without a VAE is painted with one of them
