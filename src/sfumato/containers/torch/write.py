@@ -128,7 +128,7 @@ def plan_torch(
 ) -> TorchLayout:
     """Decide where everything goes. A `tree` is written instead of the flat names.
 
-    Tied tensors share one storage. The format has no place for metadata, which is left out.
+    Tied tensors share one storage. Metadata stand in the `tree` or nowhere.
     Raises Refused for an element type that torch does not have.
     """
     root = _flat_tree(tensors) if tree is None else tree
