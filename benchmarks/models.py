@@ -8,10 +8,10 @@ import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sfumato.catalogue.spelling import unet_modules
-from sfumato.catalogue.text import CLIP_L, clip_shapes
-from sfumato.catalogue.unet import SD1, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.spelling.networks import unet_modules
+from sfumato.catalogue.trees.text import CLIP_L, clip_shapes
+from sfumato.catalogue.trees.unet import SD1, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.dtype import F16, F32, I64, DType
 from sfumato.containers.save import save
 from sfumato.containers.tensor import CHUNK, Tensor

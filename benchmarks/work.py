@@ -48,7 +48,7 @@ def _many(
 
 def inspect(folder: str) -> None:
     """Ours: a card for every file."""
-    from sfumato.catalogue.inspect import inspect as look
+    from sfumato.catalogue.cards.inspect import inspect as look
 
     for path in sorted(Path(folder).iterdir()):
         card = look(path)
@@ -57,7 +57,7 @@ def inspect(folder: str) -> None:
 
 def start(_folder: str) -> None:
     """Ours, with nothing to do: subtracted where files per second are told."""
-    import sfumato.catalogue.inspect  # noqa: F401
+    import sfumato.catalogue.cards.inspect  # noqa: F401
 
 
 def safe_open(folder: str) -> None:

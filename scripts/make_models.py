@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.catalogue.text import Text, clip_shapes
-from sfumato.catalogue.unet import sizes, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.text import Text, clip_shapes
+from sfumato.catalogue.trees.unet import sizes, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.dtype import F32
 from sfumato.containers.model_file import Key, Tree

@@ -20,10 +20,10 @@ import tars
 from sfumato.containers import model_file as containers
 from sfumato.containers.arrays import array, tensor_from
 from sfumato.containers.dtype import DTYPES, SAFETENSORS_DTYPES
-from sfumato.containers.folder import ADAPTER_CONFIG, COMPONENTS, MODEL_INDEX
+from sfumato.containers.folders.folder import ADAPTER_CONFIG, COMPONENTS, MODEL_INDEX
 from sfumato.containers.gguf.encodings import PLAIN
 from sfumato.containers.model_file import Container
-from sfumato.containers.picture_pixels import embed
+from sfumato.containers.pictures.pixels import embed
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
 from tables import version_1, write_bundle

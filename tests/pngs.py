@@ -6,7 +6,7 @@ import base64
 import json
 import zlib
 
-from sfumato.containers.picture_chunks import MAGIC, chunk
+from sfumato.containers.pictures.chunks import MAGIC, chunk
 
 EMBEDDING = {
     "string_to_token": {"*": 265},

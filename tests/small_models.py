@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sfumato.catalogue.text import Text, clip_shapes
-from sfumato.catalogue.unet import sizes, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.text import Text, clip_shapes
+from sfumato.catalogue.trees.unet import sizes, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.dtype import F32, DType
 from sfumato.containers.tensor import Tensor

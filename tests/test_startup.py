@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sfumato.catalogue.text import CLIP_L, clip_shapes
-from sfumato.catalogue.unet import SD1, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.text import CLIP_L, clip_shapes
+from sfumato.catalogue.trees.unet import SD1, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.dtype import F16
 from toys import safetensors_bytes
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfumato.catalogue.card import Card
+    from sfumato.catalogue.cards.card import Card
+    from sfumato.catalogue.cards.inspect import inspect
     from sfumato.catalogue.identify import identify
-    from sfumato.catalogue.inspect import inspect
     from sfumato.catalogue.verdict import Verdict
     from sfumato.containers.dtype import DTYPES, DType
     from sfumato.containers.model_file import ModelFile
@@ -64,7 +64,8 @@ def _containers() -> dict[str, object]:
 
 
 def _catalogue() -> dict[str, object]:
-    from sfumato.catalogue import card, identify, inspect, verdict
+    from sfumato.catalogue import identify, verdict
+    from sfumato.catalogue.cards import card, inspect
 
     return {
         "Card": card.Card,

@@ -7,10 +7,10 @@ import struct
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from sfumato.catalogue.spelling import Module, unet_modules
-from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L
-from sfumato.catalogue.text_spelling import clip_modules, openclip_modules
-from sfumato.catalogue.unet import SD1, SD2, SDXL
+from sfumato.catalogue.spelling.networks import Module, unet_modules
+from sfumato.catalogue.spelling.texts import clip_modules, openclip_modules
+from sfumato.catalogue.trees.text import CLIP_G, CLIP_H, CLIP_L
+from sfumato.catalogue.trees.unet import SD1, SD2, SDXL
 from sfumato.containers.dtype import DTYPES, F16, DType
 from sfumato.containers.tensor import Tensor
 

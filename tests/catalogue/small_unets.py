@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from sfumato.catalogue.unet import NO_ATTENTION, NO_MIDDLE, UNet, sizes
+from sfumato.catalogue.trees.unet import NO_ATTENTION, NO_MIDDLE, UNet, sizes
 
 WIDTHS = st.sampled_from((16, 32, 48))
 

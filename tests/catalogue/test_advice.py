@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sfumato.catalogue.advice import advise
-from sfumato.catalogue.card import Card
-from sfumato.catalogue.health import Finding, Health
+from sfumato.catalogue.cards.advice import advise
+from sfumato.catalogue.cards.card import Card
+from sfumato.catalogue.cards.waste import Waste
+from sfumato.catalogue.numbers.health import Finding, Health
 from sfumato.catalogue.verdict import Adapter, Part, Prediction, TriggerWord, Verdict
-from sfumato.catalogue.waste import Waste
 from sfumato.containers.model_file import SAFETENSORS, TORCH_ZIP
 
 UNET = Part("unet", "SD1 UNet", "", 1, 10, 40, {"F32": 1}, expected=1)

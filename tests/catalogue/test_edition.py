@@ -6,8 +6,8 @@ import pytest
 from unread import UNET, averages, sd1, unread
 
 from sfumato.catalogue.identify import identify
-from sfumato.catalogue.unet import SD1, unet_shapes
-from sfumato.catalogue.vae import vae
+from sfumato.catalogue.trees.unet import SD1, unet_shapes
+from sfumato.catalogue.trees.vae import vae
 from sfumato.containers.dtype import F16, F32
 from sfumato.containers.tensor import Tensor
 

@@ -9,15 +9,15 @@ from unread import UNET, marker, sd1, sd2, sdxl, unread
 
 from sfumato.catalogue import families
 from sfumato.catalogue.component import Component
-from sfumato.catalogue.dit import (
+from sfumato.catalogue.identify import identify
+from sfumato.catalogue.layouts import unet_diffusers_shapes
+from sfumato.catalogue.trees.dit import (
     flux_diffusers_shapes,
     flux_shapes,
     sd3_diffusers_shapes,
     sd3_shapes,
 )
-from sfumato.catalogue.identify import identify
-from sfumato.catalogue.layouts import unet_diffusers_shapes
-from sfumato.catalogue.unet import SD1, SD2, SDXL, UNet, unet_shapes
+from sfumato.catalogue.trees.unet import SD1, SD2, SDXL, UNet, unet_shapes
 
 UNMARKED = [c for c in families.UNETS if not c.marks]
 

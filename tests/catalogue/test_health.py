@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from sfumato.catalogue.averages import averaged_name, compare_averages
-from sfumato.catalogue.buffers import position_ids, schedule
-from sfumato.catalogue.health import SORTS, examine
-from sfumato.catalogue.measure import measure
+from sfumato.catalogue.numbers.averages import averaged_name, compare_averages
+from sfumato.catalogue.numbers.buffers import position_ids, schedule
+from sfumato.catalogue.numbers.health import SORTS, examine
+from sfumato.catalogue.numbers.measure import measure
 from sfumato.containers.arrays import from_float32
 from sfumato.containers.dtype import (
     BF16,

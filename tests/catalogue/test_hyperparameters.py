@@ -11,8 +11,9 @@ from small_unets import WIDTHS, small_unets
 from unread import UNET, unread
 
 from sfumato.catalogue.component import Layout, Sizes, numbers
-from sfumato.catalogue.dit import SD3_MEDIUM, SD35_LARGE, SD35_MEDIUM, Flux
-from sfumato.catalogue.hyperparameters import (
+from sfumato.catalogue.identify import identify
+from sfumato.catalogue.layouts import LAYOUTS, unet_diffusers_shapes, vae_diffusers_shapes
+from sfumato.catalogue.sizes.hyperparameters import (
     read_clip,
     read_openclip,
     read_unet,
@@ -20,12 +21,11 @@ from sfumato.catalogue.hyperparameters import (
     read_vae,
     read_vae_diffusers,
 )
-from sfumato.catalogue.identify import identify
-from sfumato.catalogue.layouts import LAYOUTS, unet_diffusers_shapes, vae_diffusers_shapes
-from sfumato.catalogue.text import Text, clip_shapes, openclip_shapes
-from sfumato.catalogue.tiny_vae import TinyVAE
-from sfumato.catalogue.unet import UNet, sizes, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.dit import SD3_MEDIUM, SD35_LARGE, SD35_MEDIUM, Flux
+from sfumato.catalogue.trees.text import Text, clip_shapes, openclip_shapes
+from sfumato.catalogue.trees.tiny_vae import TinyVAE
+from sfumato.catalogue.trees.unet import UNet, sizes, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 
 
 @given(small_unets())

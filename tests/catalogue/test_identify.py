@@ -12,11 +12,11 @@ from unread import CLIP, UNET, averages, golden, refuse, sd1, sd2, sdxl, unread
 
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.layouts import unet_diffusers_shapes, vae_diffusers_shapes
-from sfumato.catalogue.text import CLIP_L, T5_XXL, clip_l, clip_shapes, openclip_g, t5_shapes
-from sfumato.catalogue.tiny_vae import TinyVAE, tiny_half_shapes
-from sfumato.catalogue.unet import SD1, SDXL, unet_shapes
-from sfumato.catalogue.vae import VAE, vae, vae_shapes
-from sfumato.catalogue.vision import VISION_H, vision_shapes
+from sfumato.catalogue.trees.text import CLIP_L, T5_XXL, clip_l, clip_shapes, openclip_g, t5_shapes
+from sfumato.catalogue.trees.tiny_vae import TinyVAE, tiny_half_shapes
+from sfumato.catalogue.trees.unet import SD1, SDXL, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae, vae_shapes
+from sfumato.catalogue.trees.vision import VISION_H, vision_shapes
 from sfumato.containers.dtype import BF16, F16, F32, DType
 from sfumato.containers.tensor import Tensor
 

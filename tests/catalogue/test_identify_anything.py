@@ -9,16 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from unread import CLIP, OPENCLIP, UNET, unread
 
-from sfumato.catalogue.control import Adapter, ControlNet, adapter_shapes, control_shapes
-from sfumato.catalogue.dit import SD3, Flux, flux_shapes, sd3_shapes
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.layouts import unet_diffusers_shapes, vae_diffusers_shapes
-from sfumato.catalogue.text import T5, Text, clip_shapes, openclip_shapes, t5_shapes
-from sfumato.catalogue.tiny_vae import TinyVAE, tiny_half_shapes, tiny_shapes
-from sfumato.catalogue.translation import to_diffusers, to_ldm
-from sfumato.catalogue.unet import sizes, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
-from sfumato.catalogue.vision import Vision, vision_shapes, visual_shapes
+from sfumato.catalogue.spelling.translation import to_diffusers, to_ldm
+from sfumato.catalogue.trees.control import Adapter, ControlNet, adapter_shapes, control_shapes
+from sfumato.catalogue.trees.dit import SD3, Flux, flux_shapes, sd3_shapes
+from sfumato.catalogue.trees.text import T5, Text, clip_shapes, openclip_shapes, t5_shapes
+from sfumato.catalogue.trees.tiny_vae import TinyVAE, tiny_half_shapes, tiny_shapes
+from sfumato.catalogue.trees.unet import sizes, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.vision import Vision, vision_shapes, visual_shapes
 from sfumato.errors import Refused
 
 Shapes = dict[str, tuple[int, ...]]

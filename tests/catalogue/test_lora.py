@@ -11,8 +11,8 @@ from adapter_files import attention, header, kohya, lora, model, unread
 
 from sfumato.catalogue.adapters import recognise
 from sfumato.catalogue.adapters.alphas import read_alphas
-from sfumato.catalogue.spelling import unet_modules
-from sfumato.catalogue.unet import REFINER, SD1
+from sfumato.catalogue.spelling.networks import unet_modules
+from sfumato.catalogue.trees.unet import REFINER, SD1
 from sfumato.catalogue.verdict import Adapter, Verdict
 from sfumato.containers.dtype import BF16, F16, F32, DType
 from sfumato.containers.tensor import Tensor

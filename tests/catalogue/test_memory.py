@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sfumato.catalogue.memory import needs
+from sfumato.catalogue.cards.memory import needs
 from sfumato.catalogue.verdict import Part, Verdict
 from toys import random_tensor
 

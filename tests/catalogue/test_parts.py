@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from unread import CLIP, UNET, averages, golden, marker, sd1, sd2, sdxl, unread
 
-from sfumato.catalogue.control import CONTROL_SD1, control_shapes
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.regions import BUFFERS
 from sfumato.catalogue.survey import group
-from sfumato.catalogue.unet import SD1, SD2, unet_shapes
+from sfumato.catalogue.trees.control import CONTROL_SD1, control_shapes
+from sfumato.catalogue.trees.unet import SD1, SD2, unet_shapes
 from sfumato.catalogue.verdict import Part
 from sfumato.containers.dtype import F8_E4M3, F32
 from sfumato.containers.tensor import Origin, Tensors

@@ -10,7 +10,7 @@ import pytest
 from unread import UNET, marker, sd1, sd2, sdxl, unread
 
 from sfumato.catalogue.identify import identify
-from sfumato.catalogue.unet import SD2, unet_shapes
+from sfumato.catalogue.trees.unet import SD2, unet_shapes
 from sfumato.catalogue.verdict import Prediction
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.dtype import BF16, F16, F32, DType

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from unread import CLIP, UNET, VAE, golden
 
-from sfumato.catalogue.control import CONTROL_SD1, control_shapes
-from sfumato.catalogue.shapes import Shapes, flatten, linear, parameters, sequence
-from sfumato.catalogue.text import clip_l, openclip_g, openclip_h
-from sfumato.catalogue.unet import REFINER, SD1, SD2, SDXL, unet, unet_shapes
-from sfumato.catalogue.vae import vae
+from sfumato.catalogue.trees.control import CONTROL_SD1, control_shapes
+from sfumato.catalogue.trees.shapes import Shapes, flatten, linear, parameters, sequence
+from sfumato.catalogue.trees.text import clip_l, openclip_g, openclip_h
+from sfumato.catalogue.trees.unet import REFINER, SD1, SD2, SDXL, unet, unet_shapes
+from sfumato.catalogue.trees.vae import vae
 
 COUNTS = [
     ("SD1", unet_shapes(SD1), 686, 859_520_964),

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from small_unets import small_unets
 
-from sfumato.catalogue.shapes import Shapes
-from sfumato.catalogue.spelling import (
+from sfumato.catalogue.spelling.networks import (
     inverse,
     translate,
     unet_modules,
@@ -17,13 +16,14 @@ from sfumato.catalogue.spelling import (
     vae_modules,
     vae_names,
 )
-from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L, Text, clip_shapes, openclip_shapes
-from sfumato.catalogue.text_spelling import clip_modules, openclip_modules
-from sfumato.catalogue.tiny_vae import TinyVAE, tiny_shapes
-from sfumato.catalogue.transforms import PACK, TRANSPOSE, UNPACK
-from sfumato.catalogue.translation import to_diffusers, to_ldm
-from sfumato.catalogue.unet import REFINER, SD1, SD2, SDXL, UNet, sizes, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.spelling.texts import clip_modules, openclip_modules
+from sfumato.catalogue.spelling.transforms import PACK, TRANSPOSE, UNPACK
+from sfumato.catalogue.spelling.translation import to_diffusers, to_ldm
+from sfumato.catalogue.trees.shapes import Shapes
+from sfumato.catalogue.trees.text import CLIP_G, CLIP_H, CLIP_L, Text, clip_shapes, openclip_shapes
+from sfumato.catalogue.trees.tiny_vae import TinyVAE, tiny_shapes
+from sfumato.catalogue.trees.unet import REFINER, SD1, SD2, SDXL, UNet, sizes, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.tensor import Tensor
 from sfumato.errors import Refused
 from toys import contents, random_tensors

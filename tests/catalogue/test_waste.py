@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from sfumato.catalogue.cards.waste import waste
 from sfumato.catalogue.verdict import Part, Verdict
-from sfumato.catalogue.waste import waste
 from sfumato.containers.dtype import F16, F32
 from sfumato.containers.tensor import Origin, Tensor
 from toys import random_tensor

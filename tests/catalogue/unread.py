@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from sfumato.catalogue.averaged import averaged_name
-from sfumato.catalogue.text import clip_l, openclip_g, openclip_h
-from sfumato.catalogue.unet import SD1, SD2, SDXL, UNet, unet_shapes
-from sfumato.catalogue.vae import vae
+from sfumato.catalogue.trees.text import clip_l, openclip_g, openclip_h
+from sfumato.catalogue.trees.unet import SD1, SD2, SDXL, UNet, unet_shapes
+from sfumato.catalogue.trees.vae import vae
 from sfumato.containers.dtype import F16, F32, I32, I64, DType
 from sfumato.containers.tensor import Buffer, Tensor
 

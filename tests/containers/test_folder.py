@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from sfumato.containers.dtype import F16
-from sfumato.containers.folder import read_folder
+from sfumato.containers.folders.folder import read_folder
+from sfumato.containers.folders.shards import read_sharded
+from sfumato.containers.folders.write import write_folder
 from sfumato.containers.model_file import DIFFUSERS, PEFT, SAFETENSORS, SHARDED
 from sfumato.containers.open import open_model
 from sfumato.containers.save import save
-from sfumato.containers.shards import read_sharded
 from sfumato.containers.tensor import Tensors, tied
-from sfumato.containers.write_folder import write_folder
 from sfumato.errors import Damaged, Dangerous, NotAModel, OutputExists, Refused, Unreadable
 from toys import contents, random_tensor, random_tensors, write
 

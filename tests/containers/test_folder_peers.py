@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sfumato.containers.folder import read_folder
-from sfumato.containers.write_folder import write_folder
+from sfumato.containers.folders.folder import read_folder
+from sfumato.containers.folders.write import write_folder
 
 pytestmark = pytest.mark.slow
 

@@ -183,7 +183,7 @@ def test_the_tensor_hash_survives_a_change_of_container(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     from safetensors.torch import save_file
 
-    from sfumato.containers.safetensors import read_safetensors
+    from sfumato.containers.safetensors.read import read_safetensors
     from sfumato.containers.torch.legacy import read_torch_legacy
     from sfumato.containers.torch.zip_file import read_torch_zip
 

@@ -17,8 +17,8 @@ from sfumato.containers.arrays import array, tensor_from
 from sfumato.containers.layout import silent
 from sfumato.containers.model_file import PICTURE, ModelFile
 from sfumato.containers.open import open_model
-from sfumato.containers.picture import plan_picture
-from sfumato.containers.picture_pixels import embed, extract, noise
+from sfumato.containers.pictures.pixels import embed, extract, noise
+from sfumato.containers.pictures.read import plan_picture
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
 from sfumato.errors import Refused, UsageError

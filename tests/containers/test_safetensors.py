@@ -16,11 +16,11 @@ from safetensors.torch import save as reference_bytes
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.dtype import BF16, C128, F4, F8_E4M3, F16, F32, I64, SAFETENSORS_DTYPES
 from sfumato.containers.model_file import SAFETENSORS, ModelFile
-from sfumato.containers.safetensors import parse_header, read_safetensors
+from sfumato.containers.safetensors.read import parse_header, read_safetensors
+from sfumato.containers.safetensors.write import plan_safetensors
 from sfumato.containers.save import save
 from sfumato.containers.source import Source
 from sfumato.containers.tensor import CHUNK, Tensor, tied
-from sfumato.containers.write_safetensors import plan_safetensors
 from sfumato.errors import Refused
 from toys import contents, random_tensor, random_tensors, safetensors_bytes, write
 
@@ -174,9 +174,8 @@ def test_the_real_files_open(real: Path) -> None:
 def test_reading_a_header_needs_neither_numpy_nor_torch() -> None:
     import subprocess
 
-    code = (
-        "import sys, sfumato.containers.safetensors as s; print({'numpy','torch'} & {*sys.modules})"
-    )
+    code = "import sys, sfumato.containers.safetensors.read; "
+    code += "print({'numpy', 'torch'} & {*sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 

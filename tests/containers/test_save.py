@@ -15,7 +15,7 @@ from sfumato.containers.dtype import F32, U8
 from sfumato.containers.layout import ahead, stream
 from sfumato.containers.model_file import GGUF, PICKLE, SAFETENSORS, TORCH_ZIP
 from sfumato.containers.open import open_model
-from sfumato.containers.safetensors import read_safetensors
+from sfumato.containers.safetensors.read import read_safetensors
 from sfumato.containers.save import save, writer_for
 from sfumato.containers.source import Source
 from sfumato.containers.tensor import Tensor
@@ -167,7 +167,7 @@ def test_an_error_while_reading_ahead_reaches_the_writer(tmp_path: Path) -> None
 MEMORY = """
 import sys
 from sfumato.containers.open import open_model
-from sfumato.containers.safetensors import read_safetensors
+from sfumato.containers.safetensors.read import read_safetensors
 from sfumato.containers.save import save
 from sfumato.containers.source import Source
 def peak():  # not ru_maxrss: that one begins at the peak of the process that started this one

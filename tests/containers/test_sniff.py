@@ -29,7 +29,7 @@ from sfumato.containers.model_file import (
     TORCH_ZIP,
     Container,
 )
-from sfumato.containers.sniff import sniff
+from sfumato.containers.sniffing.sniff import sniff
 from sfumato.containers.source import Source
 from tables import number, table, version_1
 from toys import write

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from sfumato.containers.discover import discover
+from sfumato.containers.folders.write import write_folder
 from sfumato.containers.open import open_model
-from sfumato.containers.write_folder import write_folder
 from sfumato.errors import Damaged, NotAModel, Refused, SfumatoError, Unreadable
 from toys import random_tensors, safetensors_bytes, write
 

@@ -17,9 +17,9 @@ import forms
 import pngs
 import tars
 from sfumato.app.cli.console import emit_json
-from sfumato.catalogue.card import Card
-from sfumato.catalogue.card_json import to_json
-from sfumato.catalogue.inspect import inspect
+from sfumato.catalogue.cards.card import Card
+from sfumato.catalogue.cards.inspect import inspect
+from sfumato.catalogue.cards.json_form import to_json
 from sfumato.containers.dtype import F16
 from sfumato.containers.open import open_model
 from sfumato.containers.save import save

@@ -11,8 +11,8 @@ import pytest
 
 import opcodes as op
 from opcodes import refused, storage, walk
-from sfumato.catalogue.card_json import to_json
-from sfumato.catalogue.inspect import inspect
+from sfumato.catalogue.cards.inspect import inspect
+from sfumato.catalogue.cards.json_form import to_json
 from sfumato.containers.limits import Limits
 from sfumato.containers.pickles.machine import EndsEarly
 from sfumato.containers.pickles.values import Record

@@ -15,8 +15,8 @@ from PIL import Image
 from pngs import EMBEDDING, END, chunk, grey, header, png, text
 from sfumato.containers.limits import Limits
 from sfumato.containers.open import open_model
-from sfumato.containers.picture_chunks import MAGIC
-from sfumato.containers.picture_pixels import embed
+from sfumato.containers.pictures.chunks import MAGIC
+from sfumato.containers.pictures.pixels import embed
 from sfumato.errors import BadFile, Damaged, NotAModel, Unsupported
 
 KEY = b"sd-ti-embedding\0"
@@ -149,7 +149,7 @@ def test_a_picture_that_lost_a_side_is_just_a_picture(tmp_path: Path) -> None:
 def test_hidden_data_may_not_inflate_without_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sfumato.containers.picture.MOST", 50)
+    monkeypatch.setattr("sfumato.containers.pictures.read.MOST", 50)
     Image.fromarray(hidden(lambda _: None)).save(tmp_path / "a.png")
     with pytest.raises(Damaged, match="hides more than 50 bytes"):
         open_model(tmp_path / "a.png")

@@ -11,7 +11,7 @@ import pytest
 from sfumato.containers.limits import Limits
 from sfumato.containers.model_file import ModelFile
 from sfumato.containers.open import open_model
-from sfumato.containers.safetensors import parse_header, read_safetensors
+from sfumato.containers.safetensors.read import parse_header, read_safetensors
 from sfumato.containers.save import save
 from sfumato.containers.source import Source
 from sfumato.containers.strict_json import JsonError

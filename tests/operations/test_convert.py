@@ -13,7 +13,7 @@ from blake3 import blake3
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from sfumato.catalogue.inspect import inspect
+from sfumato.catalogue.cards.inspect import inspect
 from sfumato.containers.arrays import array, tensor_from
 from sfumato.containers.dtype import F8_E4M3, F16, F32
 from sfumato.containers.open import open_model

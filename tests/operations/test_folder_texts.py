@@ -12,10 +12,10 @@ import pytest
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.layouts import unet_diffusers_shapes, vae_diffusers_shapes
 from sfumato.catalogue.prediction import Type, predict
-from sfumato.catalogue.shapes import Shapes
-from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L, Text, clip_shapes
-from sfumato.catalogue.unet import REFINER, SD1, SD2, SDXL, UNet, sizes
-from sfumato.catalogue.vae import VAE
+from sfumato.catalogue.trees.shapes import Shapes
+from sfumato.catalogue.trees.text import CLIP_G, CLIP_H, CLIP_L, Text, clip_shapes
+from sfumato.catalogue.trees.unet import REFINER, SD1, SD2, SDXL, UNet, sizes
+from sfumato.catalogue.trees.vae import VAE
 from sfumato.catalogue.verdict import Prediction, Verdict
 from sfumato.containers.dtype import F32
 from sfumato.containers.tensor import Tensor

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.catalogue.inspect import inspect
+from sfumato.catalogue.cards.inspect import inspect
 from sfumato.containers.dtype import F16, F32
 from sfumato.containers.open import open_model
 from sfumato.containers.save import save

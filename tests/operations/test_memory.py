@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.catalogue.unet import unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.unet import unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from small_models import SIZES, UNET, average
 from toys import safetensors_bytes
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from sfumato.catalogue.inspect import inspect
-from sfumato.catalogue.shapes import Shapes
-from sfumato.catalogue.text import Text, openclip_shapes
-from sfumato.catalogue.translation import to_diffusers
-from sfumato.catalogue.unet import sizes, unet_shapes
+from sfumato.catalogue.cards.inspect import inspect
+from sfumato.catalogue.spelling.translation import to_diffusers
+from sfumato.catalogue.trees.shapes import Shapes
+from sfumato.catalogue.trees.text import Text, openclip_shapes
+from sfumato.catalogue.trees.unet import sizes, unet_shapes
 from sfumato.containers.dtype import F16
 from sfumato.containers.open import open_model
 from sfumato.containers.save import save

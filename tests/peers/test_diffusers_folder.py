@@ -22,18 +22,18 @@ from sfumato.catalogue.configs import contradictions
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.layouts import unet_diffusers_shapes, vae_diffusers_shapes
 from sfumato.catalogue.prediction import Type
-from sfumato.catalogue.shapes import Shapes
+from sfumato.catalogue.spelling.translation import to_diffusers, to_ldm
 from sfumato.catalogue.survey import survey
-from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L, Text, clip_shapes, openclip_shapes
-from sfumato.catalogue.translation import to_diffusers, to_ldm
-from sfumato.catalogue.unet import UNet, sizes, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.shapes import Shapes
+from sfumato.catalogue.trees.text import CLIP_G, CLIP_H, CLIP_L, Text, clip_shapes, openclip_shapes
+from sfumato.catalogue.trees.unet import UNet, sizes, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.catalogue.verdict import Prediction, Verdict
 from sfumato.containers.arrays import array
 from sfumato.containers.dtype import F32
+from sfumato.containers.folders.write import write_folder
 from sfumato.containers.open import open_model
 from sfumato.containers.tensor import Tensor, Tensors
-from sfumato.containers.write_folder import write_folder
 from sfumato.errors import Refused
 from sfumato.operations.folder_networks import Settings, Whole, groups, unet_settings
 from sfumato.operations.folder_pipeline import PIPELINES, Pipeline

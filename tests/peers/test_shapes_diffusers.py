@@ -12,14 +12,16 @@ import torch
 from diffusers.loaders import single_file_utils
 
 from sfumato.catalogue import families
-from sfumato.catalogue.control import (
+from sfumato.catalogue.identify import identify
+from sfumato.catalogue.layouts import unet_diffusers_shapes, vae_diffusers_shapes
+from sfumato.catalogue.trees.control import (
     CONTROL_SD1,
     CONTROL_SDXL,
     Adapter,
     adapter_diffusers_shapes,
     control_diffusers_shapes,
 )
-from sfumato.catalogue.dit import (
+from sfumato.catalogue.trees.dit import (
     SD3_MEDIUM,
     SD35_LARGE,
     SD35_MEDIUM,
@@ -29,12 +31,10 @@ from sfumato.catalogue.dit import (
     sd3_diffusers_shapes,
     sd3_shapes,
 )
-from sfumato.catalogue.identify import identify
-from sfumato.catalogue.layouts import unet_diffusers_shapes, vae_diffusers_shapes
-from sfumato.catalogue.shapes import Shapes
-from sfumato.catalogue.tiny_vae import TinyVAE, tiny_diffusers_shapes
-from sfumato.catalogue.unet import REFINER, SD1, SD2, SDXL, UNet, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.shapes import Shapes
+from sfumato.catalogue.trees.tiny_vae import TinyVAE, tiny_diffusers_shapes
+from sfumato.catalogue.trees.unet import REFINER, SD1, SD2, SDXL, UNet, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.dtype import F16
 from sfumato.containers.tensor import Tensor
 

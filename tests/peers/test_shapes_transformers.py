@@ -6,9 +6,17 @@ import pytest
 import torch
 import transformers
 
-from sfumato.catalogue.shapes import Shapes
-from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L, T5_XXL, Text, clip_shapes, t5_shapes
-from sfumato.catalogue.vision import VISION_G, VISION_H, VISION_L, Vision, vision_shapes
+from sfumato.catalogue.trees.shapes import Shapes
+from sfumato.catalogue.trees.text import (
+    CLIP_G,
+    CLIP_H,
+    CLIP_L,
+    T5_XXL,
+    Text,
+    clip_shapes,
+    t5_shapes,
+)
+from sfumato.catalogue.trees.vision import VISION_G, VISION_H, VISION_L, Vision, vision_shapes
 
 POSITIONS = ("position_ids", "encoder.embed_tokens.weight")
 """stored by some versions and not by others; neither is part of a tree"""

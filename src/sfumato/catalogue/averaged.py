@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from sfumato.catalogue.component import Match
 from sfumato.catalogue.layouts import UNET_LDM, VAE_LDM
-from sfumato.catalogue.shapes import Shape, Shapes
 from sfumato.catalogue.survey import Survey
+from sfumato.catalogue.trees.shapes import Shape, Shapes
 
 PREFIX = "model_ema."
 COUNTERS = ("model_ema.decay", "model_ema.num_updates")

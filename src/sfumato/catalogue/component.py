@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from typing import Generic, TypeVar
 
-from sfumato.catalogue.control import Adapter, ControlNet
-from sfumato.catalogue.dit import SD3, Flux
-from sfumato.catalogue.hyperparameters import Number
-from sfumato.catalogue.shapes import Shape, Shapes
-from sfumato.catalogue.text import T5, Text
-from sfumato.catalogue.tiny_vae import ApproxVAE, TinyVAE
-from sfumato.catalogue.unet import UNet
-from sfumato.catalogue.vae import VAE
-from sfumato.catalogue.vision import Vision
+from sfumato.catalogue.sizes.hyperparameters import Number
+from sfumato.catalogue.trees.control import Adapter, ControlNet
+from sfumato.catalogue.trees.dit import SD3, Flux
+from sfumato.catalogue.trees.shapes import Shape, Shapes
+from sfumato.catalogue.trees.text import T5, Text
+from sfumato.catalogue.trees.tiny_vae import ApproxVAE, TinyVAE
+from sfumato.catalogue.trees.unet import UNet
+from sfumato.catalogue.trees.vae import VAE
+from sfumato.catalogue.trees.vision import Vision
 
 Sizes = UNet | VAE | TinyVAE | ApproxVAE | Text | T5 | SD3 | Flux | Vision | ControlNet | Adapter
 """what a network's keys and shapes follow from"""

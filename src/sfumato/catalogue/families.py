@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from sfumato.catalogue.component import Component
-from sfumato.catalogue.control import (
+from sfumato.catalogue.trees.control import (
     CONTROL_SD1,
     CONTROL_SD2,
     CONTROL_SDXL,
     Adapter,
     ControlNet,
 )
-from sfumato.catalogue.dit import SD3, SD3_MEDIUM, SD35_LARGE, SD35_MEDIUM, Flux
-from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L, T5, T5_XXL, Text
-from sfumato.catalogue.tiny_vae import ApproxVAE, TinyVAE
-from sfumato.catalogue.unet import (
+from sfumato.catalogue.trees.dit import SD3, SD3_MEDIUM, SD35_LARGE, SD35_MEDIUM, Flux
+from sfumato.catalogue.trees.text import CLIP_G, CLIP_H, CLIP_L, T5, T5_XXL, Text
+from sfumato.catalogue.trees.tiny_vae import ApproxVAE, TinyVAE
+from sfumato.catalogue.trees.unet import (
     NO_ATTENTION,
     NO_MIDDLE,
     REFINER,
@@ -25,8 +25,8 @@ from sfumato.catalogue.unet import (
     UNet,
     sizes,
 )
-from sfumato.catalogue.vae import VAE
-from sfumato.catalogue.vision import VISION_G, VISION_H, VISION_L, VISION_L_336, Vision
+from sfumato.catalogue.trees.vae import VAE
+from sfumato.catalogue.trees.vision import VISION_G, VISION_H, VISION_L, VISION_L_336, Vision
 
 TITLES: dict[str, str] = {
     "sd1": "SD 1.x",

@@ -8,23 +8,7 @@ from functools import lru_cache
 
 from sfumato.catalogue import families
 from sfumato.catalogue.component import Layout
-from sfumato.catalogue.control import (
-    Adapter,
-    ControlNet,
-    adapter_diffusers_shapes,
-    adapter_shapes,
-    control_diffusers_shapes,
-    control_shapes,
-)
-from sfumato.catalogue.dit import (
-    SD3,
-    Flux,
-    flux_diffusers_shapes,
-    flux_shapes,
-    sd3_diffusers_shapes,
-    sd3_shapes,
-)
-from sfumato.catalogue.hyperparameters import (
+from sfumato.catalogue.sizes.hyperparameters import (
     read_clip,
     read_openclip,
     read_unet,
@@ -32,8 +16,7 @@ from sfumato.catalogue.hyperparameters import (
     read_vae,
     read_vae_diffusers,
 )
-from sfumato.catalogue.shapes import Shape, Shapes
-from sfumato.catalogue.small_sizes import (
+from sfumato.catalogue.sizes.small import (
     read_adapter,
     read_adapter_diffusers,
     read_approx,
@@ -43,17 +26,7 @@ from sfumato.catalogue.small_sizes import (
     read_tiny_diffusers,
     read_tiny_half,
 )
-from sfumato.catalogue.spelling import squared, unet_names, vae_names
-from sfumato.catalogue.text import T5, Text, clip_shapes, openclip_shapes, t5_shapes
-from sfumato.catalogue.tiny_vae import (
-    ApproxVAE,
-    TinyVAE,
-    approx_shapes,
-    tiny_diffusers_shapes,
-    tiny_half_shapes,
-    tiny_shapes,
-)
-from sfumato.catalogue.transformer_sizes import (
+from sfumato.catalogue.sizes.transformers import (
     read_flux,
     read_flux_diffusers,
     read_sd3,
@@ -62,9 +35,36 @@ from sfumato.catalogue.transformer_sizes import (
     read_vision,
     read_visual,
 )
-from sfumato.catalogue.unet import UNet, unet_shapes
-from sfumato.catalogue.vae import VAE, vae_shapes
-from sfumato.catalogue.vision import Vision, vision_shapes, visual_shapes
+from sfumato.catalogue.spelling.networks import squared, unet_names, vae_names
+from sfumato.catalogue.trees.control import (
+    Adapter,
+    ControlNet,
+    adapter_diffusers_shapes,
+    adapter_shapes,
+    control_diffusers_shapes,
+    control_shapes,
+)
+from sfumato.catalogue.trees.dit import (
+    SD3,
+    Flux,
+    flux_diffusers_shapes,
+    flux_shapes,
+    sd3_diffusers_shapes,
+    sd3_shapes,
+)
+from sfumato.catalogue.trees.shapes import Shape, Shapes
+from sfumato.catalogue.trees.text import T5, Text, clip_shapes, openclip_shapes, t5_shapes
+from sfumato.catalogue.trees.tiny_vae import (
+    ApproxVAE,
+    TinyVAE,
+    approx_shapes,
+    tiny_diffusers_shapes,
+    tiny_half_shapes,
+    tiny_shapes,
+)
+from sfumato.catalogue.trees.unet import UNet, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
+from sfumato.catalogue.trees.vision import Vision, vision_shapes, visual_shapes
 
 AnyLayout = (
     Layout[UNet]

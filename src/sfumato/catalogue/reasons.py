@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence, Sized
 
 from sfumato.catalogue.component import Component, Match, Sizes, differences
 from sfumato.catalogue.families import TITLES
-from sfumato.catalogue.hyperparameters import Number
 from sfumato.catalogue.layouts import LAYOUTS
-from sfumato.catalogue.unet import NO_ATTENTION, NO_MIDDLE, UNet
+from sfumato.catalogue.sizes.hyperparameters import Number
+from sfumato.catalogue.trees.unet import NO_ATTENTION, NO_MIDDLE, UNet
 from sfumato.catalogue.verdict import Confidence, Part
 
 FIELDS: Mapping[str, str] = {

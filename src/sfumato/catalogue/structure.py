@@ -10,7 +10,6 @@ from sfumato.catalogue.component import Match, numbers
 from sfumato.catalogue.configs import contradictions as config_contradictions
 from sfumato.catalogue.edition import edition
 from sfumato.catalogue.families import TITLES
-from sfumato.catalogue.hyperparameters import Number
 from sfumato.catalogue.oddities import float_positions, oddities
 from sfumato.catalogue.parts import divide
 from sfumato.catalogue.prediction import predict
@@ -24,9 +23,10 @@ from sfumato.catalogue.reasons import (
     runner_up,
     said,
 )
+from sfumato.catalogue.sizes.hyperparameters import Number
 from sfumato.catalogue.survey import Survey
+from sfumato.catalogue.trees.unet import UNet
 from sfumato.catalogue.triggers import metadata_words
-from sfumato.catalogue.unet import UNet
 from sfumato.catalogue.verdict import Part, Prediction, Verdict
 from sfumato.containers.model_file import Leaf
 from sfumato.containers.tensor import Tensors

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from sfumato.catalogue.component import Match, settle
 from sfumato.catalogue.layouts import LAYOUTS, AnyLayout
 from sfumato.catalogue.regions import LOOSE, PREFIXES, REGIONS, TEXT_ROLES, Region
-from sfumato.catalogue.shapes import Shape, Shapes
+from sfumato.catalogue.trees.shapes import Shape, Shapes
 
 STRAY = 20
 """names that belong nowhere before other prefixes are searched for"""

@@ -30,7 +30,7 @@ def _open(path: Path, limits: Limits) -> ModelFile:
     if "\0" in str(path):
         raise Unreadable(str(path).replace("\0", "\\0"), "is no path: it holds a zero byte")
     if is_folder(path):
-        from sfumato.containers.folder import read_folder
+        from sfumato.containers.folders.folder import read_folder
 
         return read_folder(path, limits)
     if SHARD.search(path.name) or not is_file(path):
@@ -42,7 +42,7 @@ def _open(path: Path, limits: Limits) -> ModelFile:
 
 
 def _sharded(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.shards import read_sharded
+    from sfumato.containers.folders.shards import read_sharded
 
     model = read_sharded(source.path, limits)
     model.resources.callback(source.close)

@@ -23,7 +23,7 @@ from sfumato.containers.model_file import (
     Container,
     ModelFile,
 )
-from sfumato.containers.sniff import sniff
+from sfumato.containers.sniffing.sniff import sniff
 from sfumato.containers.source import Source
 from sfumato.errors import BadFile, Damaged, Dangerous, Unsupported
 
@@ -44,7 +44,7 @@ class Reader:
 
 
 def _safetensors(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.safetensors import read_safetensors
+    from sfumato.containers.safetensors.read import read_safetensors
 
     return read_safetensors(source, limits)
 
@@ -86,7 +86,7 @@ def _gguf(source: Source, limits: Limits) -> ModelFile:
 
 
 def _picture(source: Source, limits: Limits) -> ModelFile:
-    from sfumato.containers.picture import read_picture
+    from sfumato.containers.pictures.read import read_picture
 
     return read_picture(source, limits)
 

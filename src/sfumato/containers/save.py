@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 
+from sfumato.containers.folders.write import write_folder
 from sfumato.containers.layout import Plan
 from sfumato.containers.model_file import DIFFUSERS, Container, Tree
 from sfumato.containers.save_file import WRITERS as WRITERS
@@ -12,7 +13,6 @@ from sfumato.containers.save_file import Late, Progress, save_file
 from sfumato.containers.save_file import Saved as Saved
 from sfumato.containers.save_file import writer_for as writer_for
 from sfumato.containers.tensor import Tensors
-from sfumato.containers.write_folder import write_folder
 
 
 def save(

@@ -22,11 +22,11 @@ from sfumato.containers.model_file import (
     ModelFile,
     Tree,
 )
-from sfumato.containers.safetensors import HARD_LIMIT, read_safetensors
+from sfumato.containers.safetensors.read import HARD_LIMIT, read_safetensors
+from sfumato.containers.safetensors.write import plan_safetensors
 from sfumato.containers.source import Source
 from sfumato.containers.tensor import Tensors
 from sfumato.containers.verify import compare, compare_metadata
-from sfumato.containers.write_safetensors import plan_safetensors
 from sfumato.errors import BadFile, Unverified, UsageError
 
 Progress = Callable[[int, int], None]
@@ -91,13 +91,13 @@ def _read_gguf(source: Source) -> ModelFile:
 
 
 def _plan_picture(tensors: Tensors, metadata: Mapping[str, str], *, tree: Tree = None) -> Layout:
-    from sfumato.containers.picture import plan_picture
+    from sfumato.containers.pictures.read import plan_picture
 
     return plan_picture(tensors, metadata, tree=tree)
 
 
 def _read_picture(source: Source) -> ModelFile:
-    from sfumato.containers.picture import read_picture
+    from sfumato.containers.pictures.read import read_picture
 
     return read_picture(source)
 

@@ -24,7 +24,7 @@ from sfumato.operations.plan import Dropped, Plan, Progress, Report
 from sfumato.operations.recast import recast
 
 if TYPE_CHECKING:
-    from sfumato.catalogue.averages import Averages
+    from sfumato.catalogue.numbers.averages import Averages
 
 Action = Literal["use", "drop", "extract"]
 
@@ -109,7 +109,7 @@ def distance(path: str | PathLike[str], *, progress: Progress | None = None) -> 
     Distances are L2 norms of the difference over L2 norms of the trained weights. Raises Refused
     for a file without averages beside trained weights.
     """
-    from sfumato.catalogue.averages import compare_averages, twins
+    from sfumato.catalogue.numbers.averages import compare_averages, twins
 
     with open_model(path) as model:
         pairs = twins(model)

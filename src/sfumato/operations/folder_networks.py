@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sfumato.catalogue.shapes import Shape
-from sfumato.catalogue.text import Text
-from sfumato.catalogue.unet import NO_ATTENTION, NO_MIDDLE, UNet
-from sfumato.catalogue.vae import VAE
+from sfumato.catalogue.trees.shapes import Shape
+from sfumato.catalogue.trees.text import Text
+from sfumato.catalogue.trees.unet import NO_ATTENTION, NO_MIDDLE, UNet
+from sfumato.catalogue.trees.vae import VAE
 from sfumato.errors import Refused
 
 Settings = dict[str, object]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from sfumato.catalogue.unet import UNet
+from sfumato.catalogue.trees.unet import UNet
 from sfumato.operations.folder_networks import VERSION, Settings, Whole, text_class
 
 

@@ -9,12 +9,12 @@ from sfumato.catalogue.component import Match
 from sfumato.catalogue.configs import contradictions, settings
 from sfumato.catalogue.prediction import SCHEDULER
 from sfumato.catalogue.survey import survey
-from sfumato.catalogue.text import Text
-from sfumato.catalogue.unet import UNet
-from sfumato.catalogue.vae import VAE
+from sfumato.catalogue.trees.text import Text
+from sfumato.catalogue.trees.unet import UNet
+from sfumato.catalogue.trees.vae import VAE
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.dtype import F32
-from sfumato.containers.folder import MODEL_INDEX
+from sfumato.containers.folders.folder import MODEL_INDEX
 from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.operations.folder_networks import (
     Settings,

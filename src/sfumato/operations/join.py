@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sfumato.catalogue.component import Match
 from sfumato.catalogue.identify import identify
+from sfumato.catalogue.spelling.translation import FOLDERS, PLACES, to_ldm
 from sfumato.catalogue.survey import survey
-from sfumato.catalogue.translation import FOLDERS, PLACES, to_ldm
-from sfumato.catalogue.unet import UNet
+from sfumato.catalogue.trees.unet import UNet
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.model_file import DIFFUSERS, TORCH_ZIP, ModelFile, Tree
 from sfumato.containers.open import open_model

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from sfumato.containers.model_file import SAFETENSORS, ModelFile
 from sfumato.containers.open import open_model
+from sfumato.containers.safetensors.write import plan_safetensors
 from sfumato.containers.text import escape
-from sfumato.containers.write_safetensors import plan_safetensors
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.beside import lineage_of
 from sfumato.operations.carry_out import carry_out

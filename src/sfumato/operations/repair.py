@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
-from sfumato.catalogue.buffers import LONGEST, PositionIds
-from sfumato.catalogue.buffers import position_ids as states
 from sfumato.catalogue.identify import identify
-from sfumato.catalogue.transforms import position_ids
+from sfumato.catalogue.numbers.buffers import LONGEST, PositionIds
+from sfumato.catalogue.numbers.buffers import position_ids as states
+from sfumato.catalogue.spelling.transforms import position_ids
 from sfumato.containers.model_file import Container, ModelFile
 from sfumato.containers.open import open_model
 from sfumato.containers.sizes import counted

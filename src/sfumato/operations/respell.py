@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sfumato.catalogue.translation import Translation, to_diffusers, to_ldm
+from sfumato.catalogue.spelling.translation import Translation, to_diffusers, to_ldm
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.model_file import DIFFUSERS, SHARDED, Container, ModelFile
 from sfumato.containers.sizes import counted

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sfumato.app.cli.console import human, paper
-from sfumato.catalogue.card import Card
+from sfumato.catalogue.cards.card import Card
 from sfumato.catalogue.verdict import Adapter, Part, Verdict
 from sfumato.containers.journal import Event
 from sfumato.containers.text import escape

@@ -10,7 +10,7 @@ from sfumato.app.cli.console import emit_json, progress, say
 from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 if TYPE_CHECKING:
-    from sfumato.catalogue.averages import Averages
+    from sfumato.catalogue.numbers.averages import Averages
 
 Action = Literal["use", "drop", "extract"]
 

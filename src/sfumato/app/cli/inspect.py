@@ -13,7 +13,7 @@ from sfumato.app.cli.console import Json, complain, emit_json, progress
 from sfumato.errors import SfumatoError
 
 if TYPE_CHECKING:
-    from sfumato.catalogue.card import Card
+    from sfumato.catalogue.cards.card import Card
 
 STATUS = {"clean": 0, "dangerous": 3}
 """exit status by verdict; every other verdict is 4"""
@@ -53,7 +53,7 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
             continue
         status = _worse(status, STATUS.get(found.verdict, 4))
         if as_json:
-            from sfumato.catalogue.card_json import to_json
+            from sfumato.catalogue.cards.json_form import to_json
 
             cards.append(to_json(found))
         else:
@@ -68,7 +68,7 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
 
 
 def _one(path: Path, *, hashes: bool, deep: bool) -> Card | SfumatoError:
-    from sfumato.catalogue.inspect import inspect
+    from sfumato.catalogue.cards.inspect import inspect
 
     try:
         with progress(path.name) as bar:

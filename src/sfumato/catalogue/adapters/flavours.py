@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import NamedTuple
 
-from sfumato.catalogue.shapes import Shape
+from sfumato.catalogue.trees.shapes import Shape
 
 Slots = Mapping[str, Shape]
 """slot of a Suffix → shape of the module's tensor in it"""

@@ -8,7 +8,7 @@ from math import prod
 
 from sfumato.catalogue.adapters.grouping import Change
 from sfumato.catalogue.adapters.lora_names import FAMILIES, Family, names, scope
-from sfumato.catalogue.spelling import Module
+from sfumato.catalogue.spelling.networks import Module
 from sfumato.containers.text import escape
 
 

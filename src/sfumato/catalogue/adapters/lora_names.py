@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from sfumato.catalogue.adapters.prefixes import locate
 from sfumato.catalogue.families import TITLES
-from sfumato.catalogue.spelling import Module, unet_modules
-from sfumato.catalogue.text import CLIP_G, CLIP_H, CLIP_L
-from sfumato.catalogue.text_spelling import clip_modules, openclip_modules
-from sfumato.catalogue.unet import REFINER, SD1, SD2, SDXL
+from sfumato.catalogue.spelling.networks import Module, unet_modules
+from sfumato.catalogue.spelling.texts import clip_modules, openclip_modules
+from sfumato.catalogue.trees.text import CLIP_G, CLIP_H, CLIP_L
+from sfumato.catalogue.trees.unet import REFINER, SD1, SD2, SDXL
 
 
 @dataclass(frozen=True, slots=True)

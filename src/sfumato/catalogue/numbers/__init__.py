@@ -1,0 +1,1 @@
+"""What only reading the numbers tells."""

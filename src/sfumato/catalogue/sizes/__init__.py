@@ -1,0 +1,1 @@
+"""A network's sizes, read off the shapes of its tensors."""

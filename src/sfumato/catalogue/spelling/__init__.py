@@ -1,0 +1,1 @@
+"""One network under the names of several programs, in both directions."""

@@ -1,0 +1,1 @@
+"""Models in several files: diffusers folders and sharded sets."""

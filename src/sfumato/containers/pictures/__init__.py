@@ -1,0 +1,1 @@
+"""Embeddings inside pictures, as AUTOMATIC1111 hides them."""
