@@ -13,6 +13,7 @@ from sfumato.catalogue.trees.text import CLIP_L, clip_shapes
 from sfumato.catalogue.trees.unet import SD1, unet_shapes
 from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.dtype import F16, F32, I64, DType
+from sfumato.containers.model_file import Key, Tree
 from sfumato.containers.save import save
 from sfumato.containers.tensor import CHUNK, Tensor
 
@@ -75,7 +76,9 @@ def _position_ids() -> Tensor:
 def write_checkpoint(path: Path, *, ema: bool) -> None:
     """A full-size SD1 `.ckpt`: 4.3 GB, or 7.7 GB with the averaged UNet."""
     if not path.exists():
-        save(path, sd1(ema=ema), verify=False)
+        tensors = sd1(ema=ema)
+        state: dict[Key, Tree] = {**tensors}
+        save(path, tensors, tree={"state_dict": state, "global_step": 470000}, verify=False)
 
 
 def sparse_safetensors(path: Path, shapes: Shapes, dtype: DType = F16) -> None:

@@ -102,7 +102,9 @@ def main(chosen: list[str]) -> None:
         "|---|---|---|---|---|",
     ]
     for name in chosen or list(JOBS):
-        lines += JOBS[name]()
+        found = JOBS[name]()
+        print("\n".join(found), file=sys.stderr, flush=True)
+        lines += found
     table = "\n".join(lines)
     print(table)
     if not chosen:
