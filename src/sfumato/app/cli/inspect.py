@@ -32,7 +32,8 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
     """Say what files are, whether they are safe, and what to do with them.
 
     PATH is a file, a folder (searched for models) or a pattern. Nothing in a file is executed, and
-    without --hash and --deep no tensor is read. A bad file never stops the rest.
+    without --hash and --deep no tensor is read but the alphas of a LoRA, which are single numbers.
+    A bad file never stops the rest.
 
     The exit status is 0 where all files are clean, 3 where one is dangerous, else 4 where one is
     damaged or not a model, 1 where one could not be read.
