@@ -10,7 +10,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 SEPARATORS = 1_200_000
 """commas and brackets a text may have; each costs up to 64 bytes of memory as a Python value"""
 
-COLONS = 600_000
+COLONS = 450_000
 """colons a text may have; a key with its value costs up to 250 bytes"""
 
 
