@@ -31,6 +31,8 @@ $(VENV)/core: pyproject.toml
 $(VENV)/test: pyproject.toml constraints.txt $(VENV)/core
 	$(BIN)/python -m pip install -q --disable-pip-version-check torch -c constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	# open_clip's tokenizer is compared with ours; its own dependencies (torchvision) are not needed
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps open_clip_torch
 	@touch $@
 
 clean:

@@ -18,6 +18,8 @@ BELOW: dict[str, set[str]] = {
     "containers": {"errors"},
     "catalogue": {"errors", "containers"},
     "operations": {"errors", "containers", "catalogue"},
+    "library": {"errors", "containers", "catalogue"},
+    "engine": {"errors", "containers", "catalogue", "operations", "library"},
 }
 """room → the rooms it may import; `app` may import all, and nobody imports `app`"""
 

@@ -1,0 +1,1 @@
+"""Painting with model files: networks, prompt, noise, samplers, adapters, pictures."""

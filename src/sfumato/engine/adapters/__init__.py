@@ -1,0 +1,1 @@
+"""What changes a loaded model without being saved into it: LoRAs, embeddings, hypernetworks."""

@@ -1,0 +1,1 @@
+"""The networks of the latent diffusion line, spelled like their checkpoints."""

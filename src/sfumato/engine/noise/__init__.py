@@ -1,0 +1,1 @@
+"""Random numbers that depend on the seed and on nothing else."""

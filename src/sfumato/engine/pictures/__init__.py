@@ -1,0 +1,1 @@
+"""Pictures with the record of how they were made."""

@@ -1,0 +1,1 @@
+"""The prompt language of AUTOMATIC1111's web UI."""
