@@ -1,0 +1,190 @@
+"""The networks of a checkpoint under the names of the original spelling, whatever it came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sfumato.catalogue.averaged import averaged
+from sfumato.catalogue.component import Match, Sizes
+from sfumato.catalogue.layouts import CLIP, CLIP_BARE, OPENCLIP, UNET_LDM, VAE_LDM
+from sfumato.catalogue.spelling.translation import BACK, PLACES, to_ldm
+from sfumato.catalogue.survey import Survey
+from sfumato.catalogue.trees.shapes import Shape, Shapes
+from sfumato.catalogue.trees.text import Text, clip_shapes, openclip_shapes
+from sfumato.catalogue.trees.unet import UNet, unet_shapes
+from sfumato.catalogue.trees.vae import VAE, vae_shapes
+from sfumato.containers.dtype import F32
+from sfumato.containers.tensor import Tensor, Tensors
+from sfumato.containers.text import escape
+
+Role = Literal["unet", "text_encoder", "text_encoder_2", "vae"]
+Weights = Literal["live", "ema"]
+
+NEEDED: Mapping[str, tuple[Role, ...]] = {
+    "sd1": ("unet", "text_encoder", "vae"),
+    "sd2": ("unet", "text_encoder", "vae"),
+    "sdxl": ("unet", "text_encoder", "text_encoder_2", "vae"),
+    "sdxl-refiner": ("unet", "text_encoder_2", "vae"),
+}
+"""family → the networks that painting takes, in the order in which they are loaded"""
+
+NATIVE = (UNET_LDM.name, VAE_LDM.name, OPENCLIP.name)
+"""layouts that already are the original spelling"""
+
+TRANSFORMERS = (CLIP.name, CLIP_BARE.name)
+
+FIRST = "conditioner.embedders.0.model."
+"""where the refiner keeps its only text encoder"""
+
+
+@dataclass(slots=True)
+class Part:
+    """One network: what it is and its tensors by their names in the original spelling."""
+
+    role: Role
+    prefix: str
+    sizes: UNet | VAE | Text
+    openclip: bool = False
+    """True for a text encoder in OpenCLIP's spelling"""
+    tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    """without the prefix"""
+    faults: tuple[str, ...] = ()
+    """what keeps it from being used, one clause each"""
+
+    @property
+    def shapes(self) -> Shapes:
+        """Every key that it must have."""
+        match self.sizes:
+            case UNet():
+                return unet_shapes(self.sizes)
+            case VAE():
+                return vae_shapes(self.sizes)
+            case Text():
+                return openclip_shapes(self.sizes) if self.openclip else clip_shapes(self.sizes)
+
+
+def place(role: Role, family: str) -> str:
+    """The prefix of a network in the original spelling."""
+    fixed = {"unet": "model.diffusion_model.", "vae": "first_stage_model."}
+    return fixed.get(role) or PLACES[family][role]
+
+
+def family_of(family: str, found: Survey) -> str:
+    """`family`, but for small models with the refiner's single text encoder: its sizes are its own.
+
+    The catalogue takes a UNet of no published size for SDXL's where it has a label vector.
+    """
+    texts = [m for m in found.matches if m.role.startswith("text_encoder")]
+    alone = len(texts) == 1 and texts[0].layout == OPENCLIP.name
+    if family == "sdxl" and alone and texts[0].prefix.endswith(FIRST):
+        return "sdxl-refiner"
+    return family
+
+
+def parts(model: Tensors, found: Survey, family: str) -> dict[Role, Part]:
+    """Every network that painting takes and that is in the file."""
+    moved = _translated(model, found)
+    there: dict[Role, Part] = {}
+    for role in NEEDED[family]:
+        match = _match(found, role, family)
+        if match is not None and isinstance(match.sizes, (UNet, VAE, Text)):
+            there[role] = _part(role, match, family, moved)
+    return there
+
+
+def _match(found: Survey, role: Role, family: str) -> Match | None:
+    """The fullest network that plays a role."""
+    roles: tuple[str, ...] = (role,)
+    if family == "sdxl-refiner" and role == "text_encoder_2":
+        roles = ("text_encoder_2", "text_encoder")
+    able = [m for m in found.matches if m.role in roles and _is_spelled(m)]
+    return max(able, key=lambda match: len(match.found), default=None)
+
+
+def _is_spelled(match: Match) -> bool:
+    return match.layout in NATIVE or match.layout in BACK
+
+
+def _translated(model: Tensors, found: Survey) -> dict[str, dict[str, Tensor]]:
+    """Prefix in the file → original names without a prefix → tensor."""
+    translation = to_ldm(found.shapes, position_ids=False)
+    whole = translation.apply(model)
+    origins = {move.target: move.sources[0] for move in translation.moves if move.sources}
+    piles: dict[str, dict[str, Tensor]] = {}
+    prefixes = {match.prefix for match in found.matches if match.layout in BACK}
+    for target, source in origins.items():
+        owner = found.owners.get(source)
+        if isinstance(owner, Match) and owner.prefix in prefixes:
+            piles.setdefault(owner.prefix, {})[target] = whole[target]
+    for match in found.matches:
+        if match.layout in NATIVE:
+            bare = {name: model[match.prefix + name] for name in match.found}
+            piles.setdefault(match.prefix, {}).update(bare)
+    return piles
+
+
+def _part(role: Role, match: Match, family: str, moved: dict[str, dict[str, Tensor]]) -> Part:
+    openclip = match.layout == OPENCLIP.name or (
+        match.layout in TRANSFORMERS and (role == "text_encoder_2" or family == "sd2")
+    )
+    sizes = match.sizes
+    assert isinstance(sizes, (UNet, VAE, Text))
+    part = Part(role, place(role, family), sizes, openclip, faults=tuple(_faults(match)))
+    pile, tree = moved.get(match.prefix, {}), part.shapes
+    starts = {part.prefix, *(place(role, f) for f in PLACES if _has(role, f)), ""}
+    for name in tree:
+        for start in starts:
+            if start + name in pile:
+                part.tensors[name] = pile[start + name]
+                break
+    return part
+
+
+def _has(role: Role, family: str) -> bool:
+    return role in NEEDED[family]
+
+
+def _faults(match: Match) -> Iterator[str]:
+    if match.missing:
+        more = f" and {len(match.missing) - 1} more" if len(match.missing) > 1 else ""
+        yield f"its {match.title} lacks {escape(match.prefix + match.missing[0])}{more}"
+    for name, (found, expected) in match.reshaped.items():
+        where = escape(match.prefix + name)
+        yield f"{where} of its {match.title} is {list(found)}, expected {list(expected)}"
+
+
+def fill_up(part: Part) -> None:
+    """Zeros for tensors that are never used and that some files rightly lack."""
+    for name, shape in part.shapes.items():
+        if name not in part.tensors:
+            part.tensors[name] = zeros(shape)
+
+
+def zeros(shape: Shape) -> Tensor:
+    """A tensor of zeros that takes no memory before it is read."""
+    return Tensor(F32, shape, lambda: bytes(F32.nbytes(shape)))
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """An averaged (EMA) UNet or VAE beside, or in place of, the trained one."""
+
+    sizes: Sizes
+    names: Mapping[str, str]
+    """name without prefix → name in the file"""
+    missing: int
+    reshaped: tuple[str, ...]
+
+
+def averages(found: Survey) -> Copy | None:
+    """The averaged copy in a file; None where there is none."""
+    copy = averaged(found)
+    if copy is not None:
+        return Copy(copy.match.sizes, copy.names, len(copy.missing), copy.reshaped)
+    for match in found.matches:
+        if match.role == "ema" and match.layout in NATIVE:
+            names = {name: match.prefix + name for name in match.found}
+            return Copy(match.sizes, names, len(match.missing), tuple(_faults(match)))
+    return None
