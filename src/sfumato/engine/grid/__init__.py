@@ -1,0 +1,1 @@
+"""Pictures side by side: what is varied, in which order it is painted, and the sheet of them."""

@@ -1,0 +1,121 @@
+"""A grid before it is painted: which cells it has, in which order, and how much work they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import NamedTuple
+
+from sfumato.engine.grid.axes import Axis
+from sfumato.engine.request import Request
+from sfumato.errors import UsageError
+
+MEGAPIXELS = 200
+"""the largest sheet, in millions of pixels (A1111's limit)"""
+
+
+class Place(NamedTuple):
+    """Where a cell is: column, row, sheet."""
+
+    x: int
+    y: int
+    z: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All cells of one to three axes over a request."""
+
+    base: Request
+    axes: tuple[Axis | None, Axis | None, Axis | None]
+    """columns, rows, sheets"""
+    vary: tuple[bool, bool, bool] = (False, False, False)
+    """along which axes the seed counts up"""
+
+    @property
+    def shape(self) -> Place:
+        """Columns, rows and sheets."""
+        return Place(*(len(axis.values) if axis else 1 for axis in self.axes))
+
+    def places(self) -> Iterator[Place]:
+        """Every place; the axis that is dearest to change changes least often."""
+        costs = [axis.parameter.cost if axis else -1.0 for axis in self.axes]
+        # Among equals the sheets are outermost, then the rows, as a sheet is read.
+        nest = sorted((2, 1, 0), key=lambda axis: -costs[axis])
+        for indices in product(*(range(self.shape[axis]) for axis in nest)):
+            found = dict(zip(nest, indices, strict=True))
+            yield Place(found[0], found[1], found[2])
+
+    def request(self, place: Place) -> Request:
+        """What is painted there."""
+        request = self.base
+        pairs = [(axis, index) for axis, index in zip(self.axes, place, strict=True) if axis]
+        for axis, index in sorted(pairs, key=lambda pair: pair[0].parameter.late):
+            request = axis.put(request, index)
+        if request.seed < 0 or not any(self.vary):
+            return request
+        nx, ny, _ = self.shape
+        x, y, z = (i if on else 0 for i, on in zip(place, self.vary, strict=True))
+        along_y = nx if self.vary[0] else 1
+        along_z = along_y * (ny if self.vary[1] else 1)
+        return replace(request, seed=request.seed + x + y * along_y + z * along_z)
+
+    def steps(self) -> int:
+        """Steps of all cells, as asked for: painting over a picture takes fewer."""
+        return sum(steps_of(self.request(place)) for place in self.places())
+
+    def fields(self) -> dict[str, str]:
+        """What a picture's text says of the grid it is from, under A1111's names."""
+        found = {"Script": "X/Y/Z plot"}
+        for letter, axis in zip("XYZ", self.axes, strict=True):
+            if axis is None:
+                continue
+            found |= {f"{letter} Type": axis.parameter.label, f"{letter} Values": axis.text}
+            if axis.parameter.name in ("seed", "variation seed"):
+                found[f"Fixed {letter} Values"] = ", ".join(axis.labels)
+        return found
+
+
+def plan_grid(
+    base: Request,
+    axes: tuple[Axis | None, Axis | None, Axis | None],
+    *,
+    vary: tuple[bool, bool, bool] = (False, False, False),
+) -> Plan:
+    """A plan of these axes, checked as a whole.
+
+    Raises UsageError where there is no axis, one parameter is on two axes, a parameter would
+    change nothing, or the sheets would be larger than MEGAPIXELS.
+    """
+    named = [axis.parameter for axis in axes if axis]
+    if not named:
+        raise UsageError("a grid needs an axis: -x 'cfg: 4, 7, 10'")
+    twice = {p.name for p in named if named.count(p) > 1 and p.kind != "search"}
+    if twice:
+        raise UsageError(f"{min(twice)} is on two axes")
+    plan = Plan(base, axes, vary)
+    first = plan.request(Place(0, 0, 0))
+    last = plan.request(Place(*(size - 1 for size in plan.shape)))
+    for parameter in named:
+        reason = parameter.missing(first) and parameter.missing(last)
+        if reason:
+            raise UsageError(f"axis {parameter.name}: would change nothing: {reason}")
+    return plan
+
+
+def check_size(plan: Plan, width: int, height: int) -> None:
+    """Raises UsageError where cells of `width` × `height` pixels make too large a sheet."""
+    nx, ny, nz = plan.shape
+    megapixels = nx * ny * nz * width * height / 1e6
+    if megapixels > MEGAPIXELS:
+        raise UsageError(
+            f"{nx} × {ny} × {nz} pictures of {width}×{height} are {megapixels:,.0f} megapixels; "
+            f"at most {MEGAPIXELS} fit into a sheet"
+        )
+
+
+def steps_of(request: Request) -> int:
+    """Steps of one request, both passes and all batches."""
+    second = (request.hires.steps or request.steps) if request.hires else 0
+    return (request.steps + second) * request.count
