@@ -11,7 +11,7 @@ from sfumato.catalogue.trees.text import Text, clip_shapes
 from sfumato.catalogue.trees.unet import sizes, unet_shapes
 from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.arrays import tensor_from
-from sfumato.containers.dtype import F32
+from sfumato.containers.dtype import F32, DType
 from sfumato.containers.model_file import Key, Tree
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
@@ -22,12 +22,16 @@ SEED = 1503
 
 TEXT = "cond_stage_model.transformer."
 
+UNET = sizes((32, 64, 128, 128), (1, 1, 1, 0), 1, 128)
+SMALL_VAE = VAE(width=32, blocks=1)
+CLIP = Text(width=128, layers=2, inner=512)
+"""SD1's layout, a tenth of its widths, and the whole vocabulary"""
+
 PARTS = (
-    ("model.diffusion_model.", unet_shapes(sizes((32, 64, 128, 128), (1, 1, 1, 0), 1, 96))),
-    ("first_stage_model.", vae_shapes(VAE(width=32, blocks=1))),
-    (TEXT, clip_shapes(Text(width=96, layers=2, inner=384, vocabulary=1000))),
+    ("model.diffusion_model.", unet_shapes(UNET)),
+    ("first_stage_model.", vae_shapes(SMALL_VAE)),
+    (TEXT, clip_shapes(CLIP)),
 )
-"""SD1's layout, a tenth of its widths"""
 
 
 def numbers(shape: tuple[int, ...], generator: np.random.Generator, scale: float = 0.02) -> Tensor:
@@ -35,17 +39,29 @@ def numbers(shape: tuple[int, ...], generator: np.random.Generator, scale: float
     return tensor_from((generator.standard_normal(shape) * scale).astype(np.float32), F32)
 
 
+def weight(
+    name: str, shape: tuple[int, ...], generator: np.random.Generator, dtype: DType = F32
+) -> Tensor:
+    """A tensor as training starts: what goes through a layer keeps its size."""
+    values = generator.standard_normal(shape, dtype=np.float32)
+    if len(shape) < 2:
+        values = 0.02 * values + (1 if name.endswith("weight") else 0)
+    else:
+        values *= 0.3 if "embedding" in name else (values.size / shape[0]) ** -0.5
+    return tensor_from(np.asarray(values, np.float32), dtype)
+
+
 def lighthouse(path: Path) -> None:
     """A Lightning checkpoint in SD1's layout with small widths: live, EMA and optimizer state."""
     generator = np.random.default_rng(SEED)
     state: dict[str, Tensor] = {}
     for prefix, shapes in PARTS:
-        state |= {prefix + name: numbers(shape, generator) for name, shape in shapes.items()}
+        state |= {prefix + n: weight(n, shape, generator) for n, shape in shapes.items()}
     state[f"{TEXT}text_model.embeddings.position_ids"] = tensor_from(np.arange(77)[None])
     live = [name for name in state if name.startswith("model.diffusion_model.")]
     for name in live:
         flat = "model_ema." + name.removeprefix("model.").replace(".", "")
-        state[flat] = numbers(state[name].shape, generator)
+        state[flat] = weight(name, state[name].shape, generator)
     state["model_ema.decay"] = tensor_from(np.float32(0.9999).reshape(()))
     state["model_ema.num_updates"] = tensor_from(np.int32(4000).reshape(()))
     moments: dict[str, Tensor] = {}
