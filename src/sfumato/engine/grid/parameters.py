@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
+from sfumato.engine.changes import (
+    Put,
+    add_styles,
+    denoise,
+    guidance,
+    hires,
+    init,
+    inpaint,
+    own,
+    size,
+    tuning,
+    variation,
+)
 from sfumato.engine.grid import prompts
 from sfumato.engine.request import Request
 
@@ -13,7 +26,6 @@ Kind = Literal[
     "int", "float", "choice", "text", "switch", "size", "styles", "tag", "search", "order"
 ]
 Value = int | float | str | bool | tuple[int, int] | tuple[str, ...]
-Put = Callable[[Request, Any], Request]
 Missing = Callable[[Request], str]
 
 
@@ -41,52 +53,6 @@ class Parameter:
     aliases: tuple[str, ...] = ()
 
 
-def _own(name: str) -> Put:
-    return lambda request, value: replace(request, **{name: value})
-
-
-def _guidance(name: str) -> Put:
-    return lambda r, value: replace(r, guidance=replace(r.guidance, **{name: value}))
-
-
-def _variation(name: str) -> Put:
-    return lambda r, value: replace(r, variation=replace(r.variation, **{name: value}))
-
-
-def _tuning(name: str) -> Put:
-    return lambda r, value: replace(r, tuning=replace(r.tuning, **{name: value}))
-
-
-def _hires(name: str) -> Put:
-    return lambda r, v: r if r.hires is None else replace(r, hires=replace(r.hires, **{name: v}))
-
-
-def _init(name: str) -> Put:
-    return lambda r, v: r if r.init is None else replace(r, init=replace(r.init, **{name: v}))
-
-
-def _inpaint(name: str) -> Put:
-    def put(request: Request, value: Any) -> Request:  # noqa: ANN401 - see Put
-        if request.init is None or request.init.inpaint is None:
-            return request
-        inpaint = replace(request.init.inpaint, **{name: value})
-        return replace(request, init=replace(request.init, inpaint=inpaint))
-
-    return put
-
-
-def _denoise(request: Request, value: float) -> Request:
-    return _hires("denoise")(_init("denoise")(request, value), value)
-
-
-def _size(request: Request, value: tuple[int, int]) -> Request:
-    return replace(request, width=value[0], height=value[1])
-
-
-def _styles(request: Request, value: tuple[str, ...]) -> Request:
-    return replace(request, styles=(*request.styles, *value))
-
-
 def _no_hires(request: Request) -> str:
     return "" if request.hires else "there is no second pass (--hires)"
 
@@ -109,11 +75,11 @@ def _no_refiner(request: Request) -> str:
 
 PARAMETERS: tuple[Parameter, ...] = (
     # files
-    Parameter("checkpoint", "Checkpoint name", "choice", _own("model"), lookup="checkpoint",
+    Parameter("checkpoint", "Checkpoint name", "choice", own("model"), lookup="checkpoint",
               cost=1.0, aliases=("model",)),
-    Parameter("refiner", "Refiner checkpoint", "choice", _own("refiner"), lookup="refiner",
+    Parameter("refiner", "Refiner checkpoint", "choice", own("refiner"), lookup="refiner",
               cost=0.9),
-    Parameter("vae", "VAE", "choice", _own("vae"), lookup="vae", cost=0.7),
+    Parameter("vae", "VAE", "choice", own("vae"), lookup="vae", cost=0.7),
     Parameter("lora", "LoRA", "tag", prompts.add_lora, lookup="lora", cost=0.4),
     Parameter("lora weight", "LoRA weight", "float", prompts.weigh_loras, cost=0.3,
               missing=prompts.no_lora, late=True, aliases=("lora strength",)),
@@ -127,62 +93,62 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("prompt s/r", "Prompt S/R", "search", prompts.search_and_replace,
               aliases=("s/r", "sr", "replace")),
     Parameter("prompt order", "Prompt order", "order", prompts.order, aliases=("order",)),
-    Parameter("prompt", "Prompt", "text", _own("prompt")),
-    Parameter("negative", "Negative prompt", "text", _own("negative")),
-    Parameter("styles", "Styles", "styles", _styles, lookup="styles", aliases=("style",)),
-    Parameter("emphasis", "Emphasis", "choice", _own("emphasis"), lookup="emphasis"),
-    Parameter("clip skip", "Clip skip", "int", _own("clip_skip"), 1, 12),
+    Parameter("prompt", "Prompt", "text", own("prompt")),
+    Parameter("negative", "Negative prompt", "text", own("negative")),
+    Parameter("styles", "Styles", "styles", add_styles, lookup="styles", aliases=("style",)),
+    Parameter("emphasis", "Emphasis", "choice", own("emphasis"), lookup="emphasis"),
+    Parameter("clip skip", "Clip skip", "int", own("clip_skip"), 1, 12),
     # noise
-    Parameter("seed", "Seed", "int", _own("seed"), -1, 2**64 - 1),
-    Parameter("variation seed", "Var. seed", "int", _variation("seed"), -1, 2**64 - 1,
+    Parameter("seed", "Seed", "int", own("seed"), -1, 2**64 - 1),
+    Parameter("variation seed", "Var. seed", "int", variation("seed"), -1, 2**64 - 1,
               aliases=("var seed", "subseed")),
-    Parameter("variation strength", "Var. strength", "float", _variation("strength"), 0, 1,
+    Parameter("variation strength", "Var. strength", "float", variation("strength"), 0, 1,
               aliases=("var strength", "subseed strength")),
-    Parameter("rng", "RNG source", "choice", _own("rng"), lookup="rng"),
-    Parameter("ensd", "ENSD", "int", _own("ensd")),
+    Parameter("rng", "RNG source", "choice", own("rng"), lookup="rng"),
+    Parameter("ensd", "ENSD", "int", own("ensd")),
     # sampling
-    Parameter("sampler", "Sampler", "choice", _own("sampler"), lookup="sampler"),
-    Parameter("schedule", "Schedule type", "choice", _own("schedule"), lookup="schedule",
+    Parameter("sampler", "Sampler", "choice", own("sampler"), lookup="sampler"),
+    Parameter("schedule", "Schedule type", "choice", own("schedule"), lookup="schedule",
               aliases=("scheduler",)),
-    Parameter("steps", "Steps", "int", _own("steps"), 1, 1000),
-    Parameter("cfg", "CFG Scale", "float", _guidance("scale"), aliases=("cfg scale", "guidance")),
-    Parameter("image cfg", "Image CFG Scale", "float", _guidance("image_scale")),
-    Parameter("cfg rescale", "CFG Rescale", "float", _guidance("rescale"), 0, 1),
-    Parameter("ngms", "Negative Guidance minimum sigma", "float", _guidance("skip_below"), 0,
+    Parameter("steps", "Steps", "int", own("steps"), 1, 1000),
+    Parameter("cfg", "CFG Scale", "float", guidance("scale"), aliases=("cfg scale", "guidance")),
+    Parameter("image cfg", "Image CFG Scale", "float", guidance("image_scale")),
+    Parameter("cfg rescale", "CFG Rescale", "float", guidance("rescale"), 0, 1),
+    Parameter("ngms", "Negative Guidance minimum sigma", "float", guidance("skip_below"), 0,
               aliases=("skip below",)),
-    Parameter("skip early", "Skip Early CFG", "float", _guidance("skip_early"), 0, 1),
-    Parameter("eta", "Eta", "float", _tuning("eta"), 0),
-    Parameter("churn", "Sigma Churn", "float", _tuning("churn"), 0),
-    Parameter("churn min", "Sigma min", "float", _tuning("churn_min"), 0, aliases=("tmin",)),
-    Parameter("churn max", "Sigma max", "float", _tuning("churn_max"), 0, aliases=("tmax",)),
-    Parameter("noise", "Sigma noise", "float", _tuning("noise"), 0, aliases=("s noise",)),
-    Parameter("sigma min", "Schedule min sigma", "float", _tuning("sigma_min"), 0),
-    Parameter("sigma max", "Schedule max sigma", "float", _tuning("sigma_max"), 0),
-    Parameter("rho", "Schedule rho", "float", _tuning("rho"), 0),
-    Parameter("beta alpha", "Beta schedule alpha", "float", _tuning("beta_alpha"), 0),
-    Parameter("beta beta", "Beta schedule beta", "float", _tuning("beta_beta"), 0),
-    Parameter("unipc order", "UniPC Order", "int", _tuning("unipc_order"), 1, 10, cost=0.5),
+    Parameter("skip early", "Skip Early CFG", "float", guidance("skip_early"), 0, 1),
+    Parameter("eta", "Eta", "float", tuning("eta"), 0),
+    Parameter("churn", "Sigma Churn", "float", tuning("churn"), 0),
+    Parameter("churn min", "Sigma min", "float", tuning("churn_min"), 0, aliases=("tmin",)),
+    Parameter("churn max", "Sigma max", "float", tuning("churn_max"), 0, aliases=("tmax",)),
+    Parameter("noise", "Sigma noise", "float", tuning("noise"), 0, aliases=("s noise",)),
+    Parameter("sigma min", "Schedule min sigma", "float", tuning("sigma_min"), 0),
+    Parameter("sigma max", "Schedule max sigma", "float", tuning("sigma_max"), 0),
+    Parameter("rho", "Schedule rho", "float", tuning("rho"), 0),
+    Parameter("beta alpha", "Beta schedule alpha", "float", tuning("beta_alpha"), 0),
+    Parameter("beta beta", "Beta schedule beta", "float", tuning("beta_beta"), 0),
+    Parameter("unipc order", "UniPC Order", "int", tuning("unipc_order"), 1, 10, cost=0.5),
     Parameter("discard penultimate", "Always discard next-to-last sigma", "switch",
-              _tuning("discard_penultimate")),
-    Parameter("sgm noise", "SGM noise multiplier", "switch", _tuning("sgm_noise")),
-    Parameter("refiner switch", "Refiner switch at", "float", _own("refiner_switch"), 0, 1,
+              tuning("discard_penultimate")),
+    Parameter("sgm noise", "SGM noise multiplier", "switch", tuning("sgm_noise")),
+    Parameter("refiner switch", "Refiner switch at", "float", own("refiner_switch"), 0, 1,
               missing=_no_refiner),
     # sizes, and the second pass
-    Parameter("size", "Size", "size", _size),
-    Parameter("tiling", "Tiling", "switch", _own("tiling"), cost=0.2),
-    Parameter("hires steps", "Hires steps", "int", _hires("steps"), 0, 1000, missing=_no_hires),
-    Parameter("hires scale", "Hires upscale", "float", _hires("scale"), 0.1, 8, missing=_no_hires),
-    Parameter("hires sampler", "Hires sampler", "choice", _hires("sampler"), lookup="sampler",
+    Parameter("size", "Size", "size", size),
+    Parameter("tiling", "Tiling", "switch", own("tiling"), cost=0.2),
+    Parameter("hires steps", "Hires steps", "int", hires("steps"), 0, 1000, missing=_no_hires),
+    Parameter("hires scale", "Hires upscale", "float", hires("scale"), 0.1, 8, missing=_no_hires),
+    Parameter("hires sampler", "Hires sampler", "choice", hires("sampler"), lookup="sampler",
               missing=_no_hires),
-    Parameter("hires upscaler", "Hires upscaler", "choice", _hires("upscaler"), lookup="upscaler",
+    Parameter("hires upscaler", "Hires upscaler", "choice", hires("upscaler"), lookup="upscaler",
               missing=_no_hires),
     # another picture to start from
-    Parameter("denoise", "Denoising", "float", _denoise, 0, 1, missing=_no_denoise,
+    Parameter("denoise", "Denoising", "float", denoise, 0, 1, missing=_no_denoise,
               aliases=("denoising", "denoising strength")),
-    Parameter("noise multiplier", "Initial noise multiplier", "float", _init("noise"), 0,
+    Parameter("noise multiplier", "Initial noise multiplier", "float", init("noise"), 0,
               missing=_no_init, aliases=("initial noise multiplier",)),
-    Parameter("extra noise", "Extra noise", "float", _init("extra_noise"), 0, missing=_no_init),
-    Parameter("mask weight", "Cond. Image Mask Weight", "float", _inpaint("weight"), 0, 1,
+    Parameter("extra noise", "Extra noise", "float", init("extra_noise"), 0, missing=_no_init),
+    Parameter("mask weight", "Cond. Image Mask Weight", "float", inpaint("weight"), 0, 1,
               missing=_no_mask),
 )  # fmt: skip
 """every parameter, in the order of the help page"""
