@@ -111,13 +111,11 @@ def _translated(model: Tensors, found: Survey) -> dict[str, dict[str, Tensor]]:
     """Prefix in the file → original names without a prefix → tensor."""
     translation = to_ldm(found.shapes, position_ids=False)
     whole = translation.apply(model)
-    origins = {move.target: move.sources[0] for move in translation.moves if move.sources}
     piles: dict[str, dict[str, Tensor]] = {}
-    prefixes = {match.prefix for match in found.matches if match.layout in BACK}
-    for target, source in origins.items():
-        owner = found.owners.get(source)
-        if isinstance(owner, Match) and owner.prefix in prefixes:
-            piles.setdefault(owner.prefix, {})[target] = whole[target]
+    for move in translation.moves:
+        owner = next((found.owners.get(source) for source in move.sources), None)
+        if isinstance(owner, Match) and owner.layout in BACK:
+            piles.setdefault(owner.prefix, {})[move.target] = whole[move.target]
     for match in found.matches:
         if match.layout in NATIVE:
             bare = {name: model[match.prefix + name] for name in match.found}
@@ -133,17 +131,13 @@ def _part(role: Role, match: Match, family: str, moved: dict[str, dict[str, Tens
     assert isinstance(sizes, (UNet, VAE, Text))
     part = Part(role, place(role, family), sizes, openclip, faults=tuple(_faults(match)))
     pile, tree = moved.get(match.prefix, {}), part.shapes
-    starts = {part.prefix, *(place(role, f) for f in PLACES if _has(role, f)), ""}
+    # What was translated has a prefix already, though of the family that the sizes look like.
+    starts = ("", *dict.fromkeys(place(role, f) for f in PLACES if role in NEEDED[f]))
     for name in tree:
-        for start in starts:
-            if start + name in pile:
-                part.tensors[name] = pile[start + name]
-                break
+        start = next((start for start in starts if start + name in pile), None)
+        if start is not None:
+            part.tensors[name] = pile[start + name]
     return part
-
-
-def _has(role: Role, family: str) -> bool:
-    return role in NEEDED[family]
 
 
 def _faults(match: Match) -> Iterator[str]:
