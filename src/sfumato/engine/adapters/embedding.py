@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato.catalogue.adapters.embedding import ENCODERS, LAYOUTS, MOST, Vectors
+from sfumato.catalogue.adapters.embedding import LAYOUTS, MOST, Vectors
 from sfumato.catalogue.adapters.grouping import BUNDLE
 from sfumato.containers.arrays import Floats, array
 from sfumato.containers.model_file import PICTURE, ModelFile
@@ -79,7 +79,7 @@ class Embedding:
         wanted, own = frozenset(needed), frozenset(self.widths)
         clip = own - {T5} if own >= CLIP_PAIR else own
         # The refiner has the second text encoder alone, and A1111 keeps the base's embeddings.
-        if clip == wanted or (wanted == {1280} and clip == CLIP_PAIR):
+        if clip == wanted or (wanted == frozenset({1280}) and clip == CLIP_PAIR):
             return ""
         made = f", made for {WIDTHS[own]}," if own in WIDTHS else ""
         return f"its vectors are {_wide(own)} wide{made} and this model takes {_wide(wanted)}"
@@ -143,7 +143,7 @@ def _vectors(tensors: Tensors, path: Path) -> tuple[str, Vectors]:
 
 
 def _number(key: str) -> tuple[str, int]:
-    """`<cat>`, `<cat>_1`, `<cat>_2` …: the first has no number, and the tenth is after the ninth."""
+    """`<cat>`, `<cat>_1`, `<cat>_2` …: the tenth comes after the ninth."""
     match = _NUMBERED.fullmatch(key)
     return (match["token"], int(match["number"])) if match else (key, 0)
 
