@@ -13,7 +13,7 @@ from sfumato.containers.source import is_file, is_folder
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
 from sfumato.library.content import content, has_hash
-from sfumato.library.folders import BY_KIND, VAE_BESIDE, Entry, Kind, Sort, bare, entries
+from sfumato.library.folders import BY_KIND, VAE_BESIDE, Entry, Kind, Sort, bare, entries, natural
 
 VARIABLE = "SFUMATO_MODELS"
 """environment variable that lists folders of models, with the system's separator of paths"""
@@ -89,13 +89,15 @@ class Shelf:
             raise UsageError(self._unknown(BY_KIND[kind], name))
         return found
 
-    def all(self, kind: Kind) -> list[Entry]:
+    def all(self, kind: Kind, start: str = "") -> list[Entry]:
         """Every file of a kind, the winner of each name first, in order of name.
 
         Files whose folder does not tell their kind are opened, once.
+        start: only files whose name begins so.
         """
-        own = [entry for entry in self._walked() if _is(entry, kind)]
-        return sorted(own, key=lambda entry: (_natural(entry.name), entry.rank))
+        named = (entry for entry in self._walked() if entry.path.name.startswith(start))
+        own = [entry for entry in named if _is(entry, kind)]
+        return sorted(own, key=lambda entry: (natural(entry.name), entry.rank))
 
     def refresh(self) -> None:
         """Forget what was found; the folders are walked again when the next name is asked for."""
@@ -205,12 +207,6 @@ def _fitting(called: Sequence[Entry], kind: Kind) -> list[Entry]:
 
 def _is(entry: Entry, kind: Kind) -> bool:
     return (entry.kind or content(entry.path).kind) == kind
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts numbers in a name by their value."""
-    parts = re.split(r"(\d+)", name.casefold())
-    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]
 
 
 def _of(found: Iterable[Entry]) -> list[Path]:

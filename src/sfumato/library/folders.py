@@ -89,6 +89,12 @@ def bare(name: str) -> str:
     return name
 
 
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts numbers in a name by their value."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]
+
+
 def entries(folders: tuple[Path, ...]) -> Iterator[Entry]:
     """Every model below `folders`, whose contents nobody opens.
 
