@@ -1,0 +1,128 @@
+"""Weights from a file straight into a network, cast once and never held twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from os import PathLike
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from sfumato.containers import dtype as types
+from sfumato.containers.dtype import DType
+from sfumato.containers.tensor import CHUNK, Tensor
+from sfumato.containers.text import escape
+from sfumato.engine.networks.convolution import memory_format
+from sfumato.errors import Damaged, Unsupported
+
+SKIPPED = ("position_ids", "attn_mask")
+"""ends of names of constants that some files store and no network here needs"""
+
+TORCH: Mapping[DType, torch.dtype] = {
+    types.F64: torch.float64,
+    types.F32: torch.float32,
+    types.F16: torch.float16,
+    types.BF16: torch.bfloat16,
+    types.F8_E4M3: torch.float8_e4m3fn,
+    types.F8_E5M2: torch.float8_e5m2,
+    types.F8_E4M3FNUZ: torch.float8_e4m3fnuz,
+    types.F8_E5M2FNUZ: torch.float8_e5m2fnuz,
+    types.I64: torch.int64,
+    types.I32: torch.int32,
+    types.I16: torch.int16,
+    types.I8: torch.int8,
+    types.U8: torch.uint8,
+}
+"""types of stored weights that torch converts"""
+
+Source = str | PathLike[str]
+
+
+def fill(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    source: Source = "the model",
+) -> None:
+    """Give a module that was built on the meta device its weights.
+
+    tensors: one for each parameter, under its own name; a few constants (SKIPPED) may stand beside.
+    Each weight is allocated once, where and as it stays, and filled piece by piece.
+    Raises Damaged, which names `source`, where a tensor is missing, left over or of a wrong shape;
+    nothing is changed then. Raises Unsupported for element types that torch cannot convert.
+    """
+    wanted = dict(module.named_parameters())
+    faults = _faults({n: tuple(p.shape) for n, p in wanted.items()}, tensors)
+    if (fault := next(faults, None)) is not None:
+        raise Damaged(source, fault)
+    for name, old in wanted.items():
+        like = memory_format(device) if old.dim() == 4 else torch.contiguous_format
+        weight = torch.empty(old.shape, dtype=dtype, device=device, memory_format=like)
+        _write(weight, tensors[name], name, source)
+        owner, _, own = name.rpartition(".")
+        place = module.get_submodule(owner)
+        place.register_parameter(own, nn.Parameter(weight, requires_grad=old.requires_grad))
+
+
+def read_into(parameter: torch.Tensor, tensor: Tensor, *, source: Source = "the model") -> None:
+    """Overwrite a parameter with a file's tensor, with the cast that `fill` makes: bit for bit.
+
+    Raises Damaged for another shape, Unsupported for element types that torch cannot convert.
+    """
+    if tuple(parameter.shape) != tensor.shape:
+        raise Damaged(source, f"a tensor is {list(tensor.shape)}, not {list(parameter.shape)}")
+    _write(parameter.detach(), tensor, "a tensor", source)
+
+
+def _faults(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> Iterator[str]:
+    for name, shape in wanted.items():
+        if name not in tensors:
+            yield f"{name} is missing{_near(name, tensors.keys() - wanted.keys())}"
+        elif tensors[name].shape != shape:
+            yield f"{name} is {list(tensors[name].shape)}, expected {list(shape)}"
+    for name in tensors:
+        if name not in wanted and not name.endswith(SKIPPED):
+            yield f"{escape(name)} belongs to no layer{_near(name, wanted)}"
+
+
+def _near(name: str, others: Iterable[str]) -> str:
+    near = get_close_matches(name, others, n=1)
+    return f"; the nearest name is {escape(near[0])}" if near else ""
+
+
+def _write(weight: torch.Tensor, tensor: Tensor, name: str, source: Source) -> None:
+    """Copy the stored elements into `weight`, whatever its layout, a piece at a time."""
+    kind = TORCH.get(tensor.dtype)
+    if kind is None:
+        raise Unsupported(source, f"{escape(name)} is of type {tensor.dtype}, not a weight's")
+    # Flat where the bytes lie in the file's order, row by row where they do not (channels last).
+    rows = weight.view(-1) if weight.is_contiguous() else weight
+    size = rows[:1].numel() * tensor.dtype.bits // 8
+    staging = torch.empty(max(CHUNK, size), dtype=torch.uint8)
+    done = 0
+    for count in _staged(tensor, staging.numpy(), size):
+        stored = staging[: count * size].view(kind)
+        rows[done : done + count].copy_(stored.view(count, *rows.shape[1:]))
+        done += count
+    if done != len(rows):
+        raise Damaged(source, f"{escape(name)} ends after {done} of {len(rows)} rows")
+
+
+def _staged(tensor: Tensor, staging: NDArray[np.uint8], size: int) -> Iterator[int]:
+    """Fill `staging` with whole rows of `size` bytes, again and again: their number each time."""
+    held = 0
+    for chunk in tensor.chunks():
+        rest = np.frombuffer(chunk, np.uint8)
+        while len(rest):
+            taken = rest[: len(staging) - held]
+            staging[held : held + len(taken)] = taken
+            held, rest = held + len(taken), rest[len(taken) :]
+            if whole := held // size:
+                yield whole
+                held -= whole * size
+                staging[:held] = staging[whole * size : whole * size + held]
