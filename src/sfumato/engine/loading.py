@@ -8,6 +8,8 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
+import torch
+
 from sfumato.catalogue.configs import settings
 from sfumato.catalogue.families import TITLES
 from sfumato.catalogue.identify import identify
@@ -16,6 +18,8 @@ from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.open import open_model
 from sfumato.containers.text import escape
 from sfumato.engine.model import Family, Model, Network, Placement
+from sfumato.engine.networks.build import build
+from sfumato.engine.networks.fill import fill
 from sfumato.engine.original import (
     NEEDED,
     Part,
@@ -31,8 +35,6 @@ from sfumato.engine.placement import placement
 from sfumato.errors import Damaged, Refused, Unsupported, UsageError
 
 if TYPE_CHECKING:
-    import torch
-
     from sfumato.containers.model_file import ModelFile
     from sfumato.containers.tensor import Tensor
 
@@ -253,12 +255,9 @@ def _scale(file: ModelFile, plan: Plan) -> float:
 
 def network(part: Part, where: Placement, path: Path) -> Network:
     """Build one network without weights and read them straight into place, cast once."""
-    from sfumato.engine.networks.build import build
-    from sfumato.engine.networks.fill import fill
-
     module = build(part.sizes, openclip=part.openclip)
     dtype = where.vae_dtype if part.role == "vae" else where.dtype
-    fill(module, part.tensors, device=where.device, dtype=dtype)
+    fill(module, part.tensors, device=where.device, dtype=dtype, source=path)
     module.eval().requires_grad_(False)
     _refuse_no_numbers(module, part, path, dtype)
     return Network(part.role, part.prefix, module, part.sizes)
@@ -266,8 +265,6 @@ def network(part: Part, where: Placement, path: Path) -> Network:
 
 def _refuse_no_numbers(module: torch.nn.Module, part: Part, path: Path, dtype: torch.dtype) -> None:
     """One sum for each weight: NaN and infinity survive it."""
-    import torch
-
     for name, weight in module.named_parameters():
         total = weight.sum(dtype=torch.float32)
         if not bool(torch.isfinite(total)) and not bool(torch.isfinite(weight).all()):

@@ -141,9 +141,10 @@ def _part(role: Role, match: Match, family: str, moved: dict[str, dict[str, Tens
 
 
 def _faults(match: Match) -> Iterator[str]:
-    if match.missing:
-        more = f" and {len(match.missing) - 1} more" if len(match.missing) > 1 else ""
-        yield f"its {match.title} lacks {escape(match.prefix + match.missing[0])}{more}"
+    for name in match.missing[:1]:
+        rest = len(match.missing) - 1
+        more = f" and {rest} more tensors" if rest else ""
+        yield f"its {match.title} lacks {escape(match.prefix + name)}{more}"
     for name, (found, expected) in match.reshaped.items():
         where = escape(match.prefix + name)
         yield f"{where} of its {match.title} is {list(found)}, expected {list(expected)}"
