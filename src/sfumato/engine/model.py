@@ -75,6 +75,8 @@ class Network:
     """its `state_dict` has the same keys without the prefix"""
     sizes: object
     """the catalogue's sizes: `UNet`, `Text`, `VAE`, `TinyVAE`"""
+    source: Path | None = None
+    """the file it was read from where that is not the model's own: a VAE chosen in its place"""
 
 
 @dataclass(slots=True)
