@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from sfumato.engine.prompt.attention import BREAK, BREAK_WEIGHT, Fragment
 from sfumato.engine.prompt.tokens import BOS, COMMA, EOS, PAD, Tokenizer
@@ -50,8 +50,7 @@ class NoEmbeddings:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A learned word in a chunk."""
 
     position: int

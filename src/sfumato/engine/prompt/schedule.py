@@ -25,7 +25,7 @@ def schedule(
     old: AUTOMATIC1111's rule before 1.6: below 1 a share of the pass, else a step of either pass.
 
     New rule: with a dot `when` is a share (0 … 1 of the first pass, 1 … 2 of the second), without
-    one a step, counted on into the second pass. A text that breaks the grammar is one entry, as it is.
+    one a step, counted on into the second pass. A text that breaks the grammar is one entry.
     """
     pass_ = _Pass(steps, hires_steps, old)
     nodes = read(text)
