@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image as Images
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from PIL.Image import Image
 
-Pixels = NDArray[np.float64] if TYPE_CHECKING else object
-Bytes = NDArray[np.uint8] if TYPE_CHECKING else object
+Pixels = NDArray[np.float64]
+Bytes = NDArray[np.uint8]
 
 TO_XYZ = np.array(
     [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
@@ -48,12 +48,14 @@ def match(values: Bytes, wanted: Bytes) -> Bytes:
 def to_lab(pixels: Bytes) -> Bytes:
     """CIE L*a*b* of sRGB bytes (…, 3), in 8 bits: L · 255/100, a + 128, b + 128."""
     value = pixels / 255
-    linear = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
-    x, y, z = np.moveaxis(linear @ TO_XYZ.T / WHITE, -1, 0)
-    fx, fy, fz = (np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116) for t in (x, y, z))
-    lightness = np.where(y > 0.008856, 116 * fy - 16, 903.3 * y)
-    parts = (lightness * 2.55, 500 * (fx - fy) + 128, 200 * (fy - fz) + 128)
-    return np.rint(np.stack(parts, -1)).clip(0, 255).astype(np.uint8)
+    linear: Pixels = np.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    xyz: Pixels = linear @ TO_XYZ.T / WHITE
+    f: Pixels = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
+    y = xyz[..., 1]
+    lightness: Pixels = np.where(y > 0.008856, 116 * f[..., 1] - 16, 903.3 * y)
+    a, b = 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])
+    lab = np.stack([lightness * 2.55, a + 128, b + 128], -1)
+    return np.rint(lab).clip(0, 255).astype(np.uint8)
 
 
 def to_rgb(lab: Bytes) -> Bytes:
@@ -62,8 +64,10 @@ def to_rgb(lab: Bytes) -> Bytes:
     fy = (values[..., 0] / 2.55 + 16) / 116
     fx, fz = fy + (values[..., 1] - 128) / 500, fy - (values[..., 2] - 128) / 200
     xyz = np.stack([np.where(f > 6 / 29, f**3, (f - 16 / 116) / 7.787) for f in (fx, fy, fz)], -1)
-    linear = ((xyz * WHITE) @ np.linalg.inv(TO_XYZ).T).clip(0, 1)
-    value = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    linear: Pixels = ((xyz * WHITE) @ np.linalg.inv(TO_XYZ).T).clip(0, 1)
+    value: Pixels = np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055
+    )
     return np.rint(255 * value.clip(0, 1)).astype(np.uint8)
 
 

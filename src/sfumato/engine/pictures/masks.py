@@ -59,11 +59,9 @@ def _convolved(
 ) -> NDArray[np.float32]:
     reach, length = len(weights) // 2, pixels.shape[axis]
     # Mirrored as often as the kernel reaches beyond: small masks are narrower than it.
-    place = np.abs(np.arange(-reach, length + reach))
     period = max(1, 2 * (length - 1))
-    place = place % period
-    place = np.where(place >= length, period - place, place)
-    padded = np.take(pixels, place, axis)
+    around = [abs(place) % period for place in range(-reach, length + reach)]
+    padded = np.take(pixels, [min(place, period - place) for place in around], axis)
     parts = (
         weight * np.take(padded, range(start, start + length), axis)
         for start, weight in enumerate(weights)
@@ -124,9 +122,9 @@ class Masked:
     """A picture and a mask made ready to paint with, and what is needed to put it back."""
 
     picture: Image
-    """RGB, of the size that is painted"""
+    """RGB, of the size that is painted (its own where the latent is stretched)"""
     mask: Image
-    """L, of the same size"""
+    """L, of the size that is painted"""
     overlay: Image
     """RGBA, the whole picture: what stays, transparent where it was painted anew"""
     box: Box | None
@@ -145,9 +143,10 @@ def prepare(picture: Image, inpaint: Inpaint, size: Size, how: Resize) -> Masked
         mask = resize(mask, picture.size)
     box = None
     if inpaint.whole:
-        whole, painted = resize(picture, size, how), resize(mask, size, how)
+        shape = "stretch" if how == "latent" else how
+        whole, painted = resize(picture, size, shape), resize(mask, size, shape)
         over = painted.point([min(2 * level, 255) for level in range(256)])
-        part = whole
+        part = resize(picture, size, how)
     else:
         found = region(mask, inpaint.padding)
         if found is None:
@@ -156,7 +155,7 @@ def prepare(picture: Image, inpaint: Inpaint, size: Size, how: Resize) -> Masked
         whole, over = picture, mask
         part, painted = (resize(one.crop(box), size, "fill") for one in (picture, mask))
     if inpaint.fill != "original":
-        part = filled(part, painted)
+        part = filled(part, painted if painted.size == part.size else mask)
     return Masked(part.convert("RGB"), painted, overlay(whole, over), box)
 
 
@@ -187,5 +186,6 @@ def latent_mask(mask: Image, size: Size, *, rounded: bool = True) -> NDArray[np.
 
     Resized by Pillow's bicubic filter, as A1111 does; `rounded` leaves only 0 and 1.
     """
-    small = np.asarray(mask.convert("RGB").resize(size), np.float32)[..., 0] / 255
-    return np.rint(small) if rounded else small
+    small = np.asarray(mask.convert("RGB").resize(size), np.uint8)[..., 0]
+    share = (small / 255).astype(np.float32)
+    return np.rint(share) if rounded else share
