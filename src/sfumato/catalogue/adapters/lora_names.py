@@ -6,7 +6,7 @@ up among the names of all modules that exist, in the original spelling and in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -127,9 +127,14 @@ Names = Mapping[str, Module]
 @lru_cache(maxsize=16)
 def names(family: str, target: str) -> Names:
     """Every flattened name of the modules of one network, in both spellings; empty for unknown."""
-    found: dict[str, Module] = {}
     network = _network(family, target)
-    for module in network.modules() if network else ():
+    return tabulate(network.modules() if network else ())
+
+
+def tabulate(modules: Iterable[Module]) -> Names:
+    """Every flattened name of `modules`, in both spellings."""
+    found: dict[str, Module] = {}
+    for module in modules:
         flat = module.diffusers.replace(".", "_")
         found[flat] = module
         if module.rows is None and module.ldm != module.diffusers:
@@ -202,7 +207,13 @@ def numbered(family: str, target: str) -> tuple[str, ...]:
     network = _network(family, target)
     if network is None:
         return ()
-    paths = [module.diffusers for module in network.modules() if network.reaches(module)]
+    modules = tuple(module for module in network.modules() if network.reaches(module))
+    return in_number(modules, target)
+
+
+def in_number(modules: Iterable[Module], target: str) -> tuple[str, ...]:
+    """The same for the modules of any network that `target` says the sort of."""
+    paths = [module.diffusers for module in modules]
     if target != "unet":
         return tuple(path for path in paths if ".self_attn." in path)
     blocks = [path[: -len(".attn1.to_q")] for path in paths if path.endswith(".attn1.to_q")]

@@ -1,0 +1,93 @@
+"""A LoRA file of any kind and spelling, read against a loaded model: what it changes, and where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sfumato.catalogue.adapters.peft_config import CONFIG
+from sfumato.containers.model_file import ModelFile
+from sfumato.containers.open import open_model
+from sfumato.containers.tensor import Tensor
+from sfumato.engine.adapters.bundles import bundled
+from sfumato.engine.adapters.parts import Part, Problem, place_all, take_apart
+from sfumato.engine.adapters.refusal import misplaced
+from sfumato.engine.model import Model
+
+MOST_NOTES = 3
+"""reasons of one sort that are named one by one; the rest is counted"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lora:
+    """A LoRA file and the weights of one model that it changes. No tensor is kept in memory."""
+
+    name: str
+    path: Path
+    file: ModelFile
+    """kept open: its tensors are read whenever they are applied"""
+    parts: tuple[Part, ...]
+    """one for each weight that is changed"""
+    total: int
+    """tensors of the file, without the embeddings it carries"""
+    notes: tuple[str, ...] = ()
+    """why some tensors do not apply, one sentence each"""
+    embeddings: Mapping[str, Mapping[str, Tensor]] = field(
+        default_factory=dict[str, Mapping[str, Tensor]]
+    )
+    """embeddings carried along: name → tensors as an embedding's file has them"""
+
+    @property
+    def applied(self) -> int:
+        """Tensors of the file that are in use."""
+        return len({key for part in self.parts for key in part.slots.values()})
+
+    def close(self) -> None:
+        """Close the file; weights that it changed stay as they are."""
+        self.file.close()
+
+
+def read_lora(source: str | os.PathLike[str] | ModelFile, model: Model, *, name: str = "") -> Lora:
+    """Find for every tensor of a LoRA the weight of `model` that it changes. Nothing is computed.
+
+    name: what it is called in reports; the file's stem where empty. The file stays open. Raises
+    Refused where it was made for another family or nothing applies, BadFile for no usable file.
+    """
+    file = source if isinstance(source, ModelFile) else open_model(_with_settings(Path(source)))
+    path = file.path if isinstance(source, ModelFile) else Path(source)
+    name = name or path.stem
+    try:
+        taken = take_apart(file)
+        parts, problems = place_all(taken, model, file)
+        embeddings = bundled(file, taken.embeddings)
+        total = len(file) - len(taken.embeddings)
+        lora = Lora(name, path, file, parts, total, _notes(problems), embeddings)
+        misplaced(lora, model)
+    except BaseException:
+        if not isinstance(source, ModelFile):
+            file.close()
+        raise
+    return lora
+
+
+def _with_settings(path: Path) -> Path:
+    """The folder in place of the file where PEFT's settings lie beside it: they hold alpha."""
+    named = path.name.startswith("adapter_model.")
+    return path.parent if named and (path.parent / CONFIG).is_file() else path
+
+
+def _notes(problems: tuple[Problem, ...]) -> tuple[str, ...]:
+    """Problems by sort: one sentence each, with the first of many as the example."""
+    sorts: dict[str, list[Problem]] = {}
+    for problem in problems:
+        sorts.setdefault(problem.reason, []).append(problem)
+    return tuple(_sentence(reason, found) for reason, found in sorts.items())
+
+
+def _sentence(reason: str, found: list[Problem]) -> str:
+    tensors = sum(problem.tensors for problem in found)
+    count = "1 tensor" if tensors == 1 else f"{tensors} tensors"
+    more = "" if len(found) == 1 else f", the first of {len(found)}"
+    return f"{count} left out: {reason} ({found[0].example}{more})"

@@ -1,0 +1,209 @@
+"""The tensors of a LoRA sorted by the weight they change, checked against that weight's shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import NamedTuple
+
+import torch
+
+from sfumato.catalogue.adapters.cloneofsimo import group_numbered
+from sfumato.catalogue.adapters.grouping import Change, Grouped, group
+from sfumato.catalogue.adapters.peft_config import network_settings, peft_scale
+from sfumato.catalogue.spelling.networks import Module
+from sfumato.containers.model_file import ModelFile
+from sfumato.containers.strict_json import Json
+from sfumato.containers.tensor import Tensor
+from sfumato.containers.text import escape
+from sfumato.engine.adapters.deltas.kinds import BY_NAME, Kind, change
+from sfumato.engine.adapters.sites import Site, find, rename_numbered, sites
+from sfumato.engine.model import Model
+
+Shape = tuple[int, ...]
+
+FIRST = "input_blocks.0.0.weight"
+"""the convolution whose inputs an inpainting UNet has more of"""
+
+MOST_TERMS = 100.0
+"""of a Neumann series; PEFT takes five"""
+
+NOT_OF_THE_WEIGHT = ("diff_b", "w_norm", "b_norm", "up_bias", "reshape")
+"""slots that do not enter the change of a module's weight"""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Which part of a stored weight a module is."""
+
+    shape: Shape
+    """as the adapter sees it"""
+    rows: tuple[int, int] | None = None
+    """rows of a tensor that packs several modules"""
+    inputs: int = 0
+    """first inputs of a convolution that takes more; 0 for all"""
+    transposed: bool = False
+
+    def of(self, weight: torch.Tensor) -> torch.Tensor:
+        """That part, sharing memory with `weight`."""
+        part = weight if self.rows is None else weight[self.rows[0] : self.rows[1]]
+        part = part[:, : self.inputs] if self.inputs else part
+        return part.mT if self.transposed else part
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """The change of one weight or bias."""
+
+    key: str
+    """of the weight, in the model's file"""
+    role: str
+    """unet | text_encoder | text_encoder_2"""
+    view: View
+    kind: Kind
+    slots: Mapping[str, str]
+    """slot → key in the LoRA's file"""
+    tensors: Mapping[str, Tensor]
+    """slot → the tensor, not read"""
+    constants: Mapping[str, float] = field(default_factory=dict[str, float])
+    """slots that the file's settings give: PEFT's scale"""
+
+
+class Problem(NamedTuple):
+    """Tensors that do not apply."""
+
+    reason: str
+    example: str
+    tensors: int
+
+
+class Taken(NamedTuple):
+    """A LoRA file by modules."""
+
+    changes: Sequence[Change]
+    left_over: Sequence[str]
+    embeddings: Sequence[str]
+    numbered: bool
+
+
+def take_apart(file: ModelFile) -> Taken:
+    """Gather the tensors of a LoRA file by module, in whatever spelling. Nothing is read."""
+    found = group_numbered(file.tensors, file.metadata)
+    grouped: Grouped = found.grouped if found else group(file.tensors)
+    return Taken(grouped.changes, grouped.left_over, grouped.embeddings, found is not None)
+
+
+def place_all(
+    taken: Taken, model: Model, file: ModelFile
+) -> tuple[tuple[Part, ...], tuple[Problem, ...]]:
+    """The weights of `model` that the changes are of, and what has no place there."""
+    among = sites(model)
+    changes = rename_numbered(taken.changes, among) if taken.numbered else taken.changes
+    parts: list[Part] = []
+    problems = [Problem("no part of a change that is known", escape(k), 1) for k in taken.left_over]
+    for one in changes:
+        found = find(one, among)
+        if found is None:
+            missing = "there is no such module in this model"
+            problems.append(Problem(missing, escape(one.name), len(one.slots)))
+            continue
+        for part in _parts(one, *found, file):
+            checked = _checked(part, model)
+            parts += [checked] if isinstance(checked, Part) else []
+            problems += [checked] if isinstance(checked, Problem) else []
+    return tuple(parts), tuple(problems)
+
+
+def _parts(one: Change, site: Site, module: Module, file: ModelFile) -> Iterator[Part]:
+    """What one module's tensors change: its weight, its bias, or both."""
+    own = {slot: key for slot, key in one.slots.items() if slot not in NOT_OF_THE_WEIGHT}
+    told = network_settings(file.metadata, one.target or site.role)
+    constants = _constants(one, module, told)
+    weight = site.prefix + module.weight
+    view = View(
+        module.shape,
+        module.rows,
+        transposed=not weight.endswith("weight") or one.slots.get("down", "").endswith("ding_A"),
+    )
+    if one.flavour == "norm" or "w_norm" in one.slots:
+        own = {"diff": one.slots["w_norm"]} if "w_norm" in one.slots else {}
+    kind = BY_NAME["full" if one.flavour == "norm" else one.flavour]
+    if any(slot not in ("alpha", "scale", "rescale") for slot in own):
+        yield _part(weight, site, view, kind, own, file, constants)
+    for slot, name in (("diff_b", "full"), ("b_norm", "full"), ("up_bias", "lora-bias")):
+        if slot in one.slots:
+            taken = {"diff": one.slots[slot]}
+            if slot == "up_bias":
+                taken |= {s: one.slots[s] for s in ("alpha", "scale", "down") if s in one.slots}
+            bias = weight.removesuffix("weight") + "bias"
+            view = View(module.shape[:1], module.rows)
+            yield _part(bias, site, view, BY_NAME[name], taken, file, constants)
+
+
+def _part(
+    key: str,
+    site: Site,
+    view: View,
+    kind: Kind,
+    slots: Mapping[str, str],
+    file: ModelFile,
+    constants: Mapping[str, float],
+) -> Part:
+    tensors = {slot: file[name] for slot, name in slots.items()}
+    for slot, name in slots.items():
+        if "lora_magnitude_vector" in name:  # PEFT's is of rows, whatever its shape
+            tensors[slot] = replace(tensors[slot], shape=(tensors[slot].size,))
+    return Part(key, site.role, view, kind, slots, tensors, constants)
+
+
+def _constants(one: Change, module: Module, told: Mapping[str, Json]) -> dict[str, float]:
+    """What PEFT's settings say that the tensors do not."""
+    if one.flavour == "oft-peft":
+        terms = told.get("num_cayley_neumann_terms", 5)
+        exact = told.get("use_cayley_neumann") is False
+        return {
+            "terms": 0.0 if exact or not isinstance(terms, int) else min(float(terms), MOST_TERMS)
+        }
+    if "alpha" in one.slots or "scale" in one.slots or not told:
+        return {}
+    scale = peft_scale(told, module.diffusers, one.measure.rank)
+    return {} if scale is None else {"scale": scale}
+
+
+def _checked(part: Part, model: Model) -> Part | Problem:
+    """The part if it fits its weight, or the first inputs of it; else why not."""
+    weight = model.parameter(part.key)
+    count, example = len(part.slots), escape(next(iter(part.slots.values())))
+    if weight is None or part.key not in model.tensors:
+        return Problem("its module has no such weight in this model", example, count)
+    shapes = tuple(sorted((slot, tensor.shape) for slot, tensor in part.tensors.items()))
+    expected = tuple(part.view.of(weight.detach().to("meta")).shape)
+    if fits(part.kind.name, shapes, expected):
+        return replace(part, view=replace(part.view, shape=expected))
+    narrow = (expected[0], 4, *expected[2:])
+    if part.key.endswith(FIRST) and expected[1] > 4 and fits(part.kind.name, shapes, narrow):
+        return replace(part, view=View(narrow, inputs=4))
+    sizes = ", ".join(f"{slot} {list(shape)}" for slot, shape in shapes if shape)
+    reason = f"the sizes do not fit a weight of {list(expected)}"
+    return Problem(reason, f"{example}: {sizes}", count)
+
+
+@lru_cache(maxsize=4096)
+def fits(kind: str, shapes: tuple[tuple[str, Shape], ...], expected: Shape) -> bool:
+    """True where tensors of these shapes change a weight of the expected one.
+
+    The change is computed without numbers, on torch's meta device, so that shapes have one law.
+    """
+    slots = {
+        slot: torch.empty(shape, device="meta")
+        for slot, shape in shapes
+        if not slot.startswith("bias_")
+    }
+    if not slots:
+        return True
+    try:
+        found = change(BY_NAME[kind], slots, torch.empty(expected, device="meta"))
+    except (RuntimeError, IndexError, KeyError, ValueError):
+        return False
+    return tuple(found.shape) == expected

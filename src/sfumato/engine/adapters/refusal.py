@@ -1,0 +1,42 @@
+"""Whether a LoRA belongs to a model at all, and the sentence that is said where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sfumato.catalogue.families import TITLES
+from sfumato.catalogue.identify import identify
+from sfumato.catalogue.verdict import Verdict
+from sfumato.containers.text import escape
+from sfumato.engine.model import Model
+from sfumato.errors import Refused
+
+if TYPE_CHECKING:
+    from sfumato.engine.adapters.lora import Lora
+
+
+def misplaced(lora: Lora, model: Model) -> None:
+    """Raise Refused where nothing of `lora` applies, or where it is another family's.
+
+    A LoRA for SD2 fits half of SD1's UNet by shape; applying that half would only do harm.
+    """
+    if lora.parts and not lora.notes:
+        return
+    file = lora.file
+    found = identify(file, metadata=file.metadata, extras=file.extras, stem=lora.name)
+    family = found.family.split("/")
+    sure = found.confidence in ("certain", "likely") and found.family != "unknown"
+    foreign = found.kind == "lora" and sure and model.family not in family
+    if lora.parts and not foreign:
+        return
+    title = TITLES.get(model.family, model.family)
+    count = f"{lora.applied} of {lora.total} tensors of {escape(lora.name)} fit this {title} model"
+    raise Refused(f"{count}: {_reason(lora, found, foreign=foreign)}")
+
+
+def _reason(lora: Lora, found: Verdict, *, foreign: bool) -> str:
+    if found.kind == "unknown":
+        return "the file is of no known sort"
+    if found.kind != "lora" or foreign:
+        return f"the file is: {found.title}"
+    return lora.notes[0] if lora.notes else "the file changes nothing"
