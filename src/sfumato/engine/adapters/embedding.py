@@ -7,16 +7,19 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sfumato.catalogue.adapters.embedding import LAYOUTS, MOST, Vectors
-from sfumato.catalogue.adapters.grouping import BUNDLE
 from sfumato.containers.arrays import Floats, array
-from sfumato.containers.model_file import PICTURE, ModelFile
+from sfumato.containers.model_file import PICTURE
 from sfumato.containers.open import open_model
 from sfumato.containers.source import Source
 from sfumato.containers.tensor import Tensor, Tensors
 from sfumato.containers.text import escape
 from sfumato.errors import Damaged, Unsupported
+
+if TYPE_CHECKING:
+    import torch
 
 T5 = 4096
 """width of the vectors for SD3's third text encoder, which is left out"""
@@ -37,12 +40,12 @@ WIDTHS: Mapping[frozenset[int], str] = {
 
 MOST_VECTORS = 1024
 
-_BUNDLED = re.compile(
+_CARRIED = re.compile(
     r"(?P<name>.+?)\.(?P<inner>string_to_param\..+|string_to_token\..+|emb_params|emp_params"
     r"|clip_[lgh](?:_out)?|t5xxl)",
     re.DOTALL,
 )
-"""an embedding's name and its own key, in the key of a LoRA that carries it"""
+"""an embedding's name and the key in a file of its own, in the key of a LoRA that carries it"""
 
 _NUMBERED = re.compile(r"(?P<token>.+)_(?P<number>\d{1,3})", re.DOTALL)
 
@@ -70,9 +73,11 @@ class Embedding:
         """Tokens that it takes in a prompt."""
         return max(len(rows) for rows in self.widths.values())
 
-    def rows(self, width: int) -> Floats:
-        """The vectors (n, width) for a text encoder, float32; KeyError where it has none."""
-        return self.widths[width]
+    def rows(self, width: int) -> torch.Tensor:
+        """The vectors (n, width) for a text encoder, float32 on the CPU; KeyError for no such."""
+        import torch
+
+        return torch.from_numpy(self.widths[width])  # pyright: ignore[reportUnknownMemberType]
 
     def misfit(self, needed: Iterable[int]) -> str:
         """Why it is of no use to text encoders of these widths; empty where it is of use."""
@@ -170,16 +175,18 @@ def _joined(pile: Sequence[Floats]) -> Floats:
     return pile[0] if len(pile) == 1 else np.concatenate(pile)
 
 
-def bundled_embeddings(model: ModelFile) -> tuple[Embedding, ...]:
-    """The embeddings that a LoRA carries (`bundle_emb.NAME.…`, or tensors called `<NAME>`).
+def carried_embeddings(
+    carried: Mapping[str, Mapping[str, Tensor]], path: Path
+) -> tuple[Embedding, ...]:
+    """The embeddings inside a LoRA (`Lora.embeddings`), each of use while the LoRA is.
 
-    Each is of use while the LoRA is. Raises Damaged as `read_embedding` does.
+    carried: name → tensors under the keys of an embedding's own file. Raises what `read_embedding`
+    does, with `path` as the file.
     """
     piles: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in model.items():
-        match = _BUNDLED.fullmatch(key.removeprefix(BUNDLE)) if key.startswith(BUNDLE) else None
-        if match is not None:
-            piles.setdefault(match["name"], {})[match["inner"]] = tensor
-        elif key.startswith("<") and key.endswith(">"):
-            piles[key] = {key: tensor}
-    return tuple(_embedding(pile, name, model.path, "") for name, pile in piles.items())
+    for name, tensors in carried.items():
+        for key, tensor in tensors.items():
+            match = _CARRIED.fullmatch(f"{name}.{key}")  # a name may have dots in it
+            called, inner = (match["name"], match["inner"]) if match else (name, key)
+            piles.setdefault(called, {})[inner] = tensor
+    return tuple(_embedding(pile, name, path, "") for name, pile in piles.items())

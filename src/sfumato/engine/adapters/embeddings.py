@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from sfumato.containers.discover import PICTURES
 from sfumato.engine.adapters.embedding import Embedding as Embedding
-from sfumato.engine.adapters.embedding import bundled_embeddings as bundled_embeddings
+from sfumato.engine.adapters.embedding import carried_embeddings as carried_embeddings
 from sfumato.engine.adapters.embedding import read_embedding as read_embedding
 from sfumato.engine.applied import Applied
 from sfumato.errors import NotAModel, SfumatoError

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -91,7 +92,8 @@ def fit(model: Model) -> LatentMap:
 def least_squares(inputs: Tensor, colours: Tensor) -> LatentMap:
     """The map from (n, c) to (n, 3) with the smallest sum of squared errors; n is not 0."""
     design = torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
-    solution: Tensor = torch.linalg.lstsq(design, colours).solution  # pyright: ignore
+    found = np.linalg.lstsq(design.numpy(), colours.numpy(), rcond=None)[0]
+    solution = torch.from_numpy(found.astype(np.float32))  # pyright: ignore[reportUnknownMemberType]
     error = (design @ solution - colours).square().mean().sqrt()
     return LatentMap(solution[:-1], solution[-1], float(error))
 
