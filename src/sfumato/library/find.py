@@ -38,10 +38,10 @@ class Found:
     @property
     def note(self) -> str:
         """What a user should know of the choice; empty for nothing."""
+        said = [f"{_shown(self.path)} was found {self.how}"] if self.how else []
         if self.others:
-            rest = _paths(self.others)
-            return f"{_shown(self.path)} is used; {rest} has the same name and comes later"
-        return f"{_shown(self.path)} was found {self.how}" if self.how else ""
+            said.append(f"{_shown(self.path)} goes before {_paths(self.others)} of the same name")
+        return "; ".join(said)
 
 
 @dataclass(slots=True)
@@ -224,4 +224,4 @@ def _paths(paths: Sequence[Path]) -> str:
 
 def _count(known: Iterable[str], sort: Sort) -> str:
     number = len(list(known))
-    return f"no {sort.title} at all" if not number else f"{number} others"
+    return f"no {sort.title} at all" if not number else f"only {number} of other names"

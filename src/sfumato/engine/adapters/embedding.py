@@ -71,7 +71,7 @@ class Embedding:
     @property
     def vectors(self) -> int:
         """Tokens that it takes in a prompt."""
-        return max(len(rows) for rows in self.widths.values())
+        return len(self.widths[min(self.widths)])  # all alike, but for T5's
 
     def rows(self, width: int) -> torch.Tensor:
         """The vectors (n, width) for a text encoder, float32 on the CPU; KeyError for no such."""
@@ -144,6 +144,8 @@ def _vectors(tensors: Tensors, path: Path) -> tuple[str, Vectors]:
         found = layout.find(names)
         if found is not None and found.keys:
             return layout.name, found
+    if len(names) == 1 and names[0] != "tensor":  # a dictionary of one tensor, under any key
+        return "diffusers", Vectors(names)
     raise Unsupported(path, "is no embedding: no vectors in any layout that is known")
 
 
