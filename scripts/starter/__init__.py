@@ -1,0 +1,1 @@
+"""Building the starter models: their pictures and their files."""
