@@ -84,7 +84,7 @@ class Embedding:
         wanted, own = frozenset(needed), frozenset(self.widths)
         clip = own - {T5} if own >= CLIP_PAIR else own
         # The refiner has the second text encoder alone, and A1111 keeps the base's embeddings.
-        if clip == wanted or (wanted == frozenset({1280}) and clip == CLIP_PAIR):
+        if clip == wanted or (len(clip) == 2 and wanted == frozenset({max(clip)})):
             return ""
         made = f", made for {WIDTHS[own]}," if own in WIDTHS else ""
         return f"its vectors are {_wide(own)} wide{made} and this model takes {_wide(wanted)}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from sfumato.catalogue.trees.tiny_vae import TinyVAE
@@ -17,12 +18,12 @@ from sfumato.engine.autoencoding.tiles import Tiles, in_tiles
 from sfumato.errors import Damaged, SfumatoError, UsageError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
     from sfumato.engine.model import Autoencoder, Model, Network
 
-    Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.uint8]
+"""a picture, (h, w, 3)"""
 
 Note = Callable[[str], None]
 """called with a sentence that the user should read"""

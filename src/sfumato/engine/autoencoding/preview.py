@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -12,8 +13,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sfumato.catalogue.layouts import APPROX
+from sfumato.catalogue.survey import survey
+from sfumato.catalogue.trees.tiny_vae import TinyVAE
+from sfumato.containers.open import open_model
+from sfumato.containers.text import escape
+from sfumato.engine.autoencoding.approx import ApproxDecoder, read_approx
 from sfumato.engine.autoencoding.decode import levels, scaling
-from sfumato.engine.autoencoding.load import factor, vae_network
+from sfumato.engine.autoencoding.load import factor, load_vae, vae_network
+from sfumato.errors import Refused
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -105,16 +113,39 @@ def show(latent: Tensor, to_colours: Colours) -> Image:
     return Image.fromarray(levels(to_colours(latent)))
 
 
+def read_preview(path: Path, model: Model) -> Colours:
+    """TAESD, or VAE-approx, in a map's place. Raises what `load_vae` raises, and Refused for a
+    whole VAE, which is no quick look."""
+    with open_model(path) as file:
+        found = survey({name: tensor.shape for name, tensor in file.items()})
+    if any(match.layout == APPROX.name for match in found.matches):
+        return _approx(read_approx(path))
+    network = load_vae(path, model)
+    if not isinstance(network.sizes, TinyVAE):
+        raise Refused(f"{escape(str(path))}: is a whole VAE; previews take TAESD or VAE-approx")
+    if not network.sizes.decoder:
+        raise Refused(f"{escape(str(path))}: has no decoder, and previews take one")
+    return tiny(network)
+
+
 def tiny(network: Network) -> Colours:
-    """TAESD, or any other VAE whose latents are the UNet's own, in a map's place."""
+    """TAESD in a map's place: its latents are the UNet's own."""
     vae: Autoencoder = network.module  # pyright: ignore[reportAssignmentType]
     weight = next(network.module.parameters())
 
     @torch.no_grad()
-    def to_colours(latent: Tensor) -> Tensor:
+    def colours(latent: Tensor) -> Tensor:
         return vae.decode(latent[None].to(weight.device, weight.dtype))[0].float().cpu()
 
-    return to_colours
+    return colours
+
+
+def _approx(module: ApproxDecoder) -> Colours:
+    @torch.no_grad()
+    def colours(latent: Tensor) -> Tensor:
+        return module(latent[None].float().cpu())[0]
+
+    return colours
 
 
 def _samples(channels: int) -> Tensor:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class Tiles:
     """How a picture is cut, in pixels of the latent."""
 
-    size: int = 96
-    overlap: int = 24
+    size: int = 64
+    overlap: int = 16
     """at least this much is worked on twice and blended"""
     wrapped: bool = False
     """True where the picture goes on beyond its edges (seamless textures)"""
