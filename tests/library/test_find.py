@@ -260,3 +260,11 @@ def test_thousands_of_files_are_no_burden(tmp_path: Path) -> None:
     start = time.perf_counter()
     assert Shelf((tmp_path,)).find("lora", "file1999").name == "file1999.safetensors"
     assert time.perf_counter() - start < 5
+
+
+def test_a_single_file_wins_over_those_in_folders(tmp_path: Path) -> None:
+    touch(tmp_path / "models/Lora/ink.safetensors", tmp_path / "mine/ink.safetensors")
+    own = tmp_path / "mine/ink.safetensors"
+    shelf = Shelf((tmp_path / "models",), files=(("lora", own),))
+    assert shelf.resolve("lora", "ink").path == own
+    assert next(entry.path for entry in shelf.all("lora")) == own

@@ -51,6 +51,8 @@ class Shelf:
     folders: tuple[Path, ...] = ()
     """in the order in which they win where a name is there twice"""
     _entries: tuple[Entry, ...] | None = field(default=None, repr=False)
+    files: tuple[tuple[Kind, Path], ...] = ()
+    """single files, which win over those in folders, each with what it is asked for as"""
 
     @classmethod
     def from_environment(cls, folders: Iterable[str | os.PathLike[str]] = ()) -> Shelf:
@@ -105,7 +107,8 @@ class Shelf:
 
     def _walked(self) -> tuple[Entry, ...]:
         if self._entries is None:
-            self._entries = tuple(entries(self.folders))
+            own = (Entry(path, path.name, kind, -1) for kind, path in self.files)
+            self._entries = (*own, *entries(self.folders))
         return self._entries
 
     def _is_stale(self) -> bool:
