@@ -249,3 +249,13 @@ def test_a_sheet_has_at_most_two_hundred_megapixels() -> None:
     check_size(plan, 256, 256)
     with pytest.raises(UsageError, match="at most 200"):
         check_size(plan, 512, 512)
+
+
+def test_seeds_that_are_drawn_are_drawn_once_and_told() -> None:
+    base = replace(BASE, seed=-1)
+    plan = plan_grid(base, (axis("cfg: 1-3", base), None, None))
+    assert len({plan.request(place).seed for place in plan.places()} - {-1}) == 1
+    seeds = plan_grid(base, (axis("seed: -1, 7, -1", base), None, None))
+    told = [seeds.request(place).seed for place in seeds.places()]
+    assert told[1] == 7 and -1 not in told and len(set(told)) == 3
+    assert seeds.fields()["Fixed X Values"] == ", ".join(map(str, told))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import NamedTuple
 
 from sfumato.engine.grid.axes import Axis
+from sfumato.engine.pictures.plots import AxisUsed, axes_fields
 from sfumato.engine.request import Request
 from sfumato.errors import UsageError
 
 MEGAPIXELS = 200
 """the largest sheet, in millions of pixels (A1111's limit)"""
+
+SEEDS = ("seed", "variation seed")
+"""parameters whose -1 stands for a number that is drawn"""
 
 
 class Place(NamedTuple):
@@ -67,14 +72,12 @@ class Plan:
 
     def fields(self) -> dict[str, str]:
         """What a picture's text says of the grid it is from, under A1111's names."""
-        found = {"Script": "X/Y/Z plot"}
-        for letter, axis in zip("XYZ", self.axes, strict=True):
-            if axis is None:
-                continue
-            found |= {f"{letter} Type": axis.parameter.label, f"{letter} Values": axis.text}
-            if axis.parameter.name in ("seed", "variation seed"):
-                found[f"Fixed {letter} Values"] = ", ".join(axis.labels)
-        return found
+        return axes_fields([_used(axis) for axis in self.axes if axis])
+
+
+def _used(axis: Axis) -> AxisUsed:
+    fixed = ", ".join(axis.labels) if axis.parameter.name in SEEDS else ""
+    return AxisUsed(axis.parameter.label, axis.text, fixed)
 
 
 def plan_grid(
@@ -85,6 +88,7 @@ def plan_grid(
 ) -> Plan:
     """A plan of these axes, checked as a whole.
 
+    Seeds of -1 are drawn now, one for all cells, so that nothing differs but what the axes say.
     Raises UsageError where there is no axis, one parameter is on two axes, a parameter would
     change nothing, or the sheets would be larger than MEGAPIXELS.
     """
@@ -94,7 +98,9 @@ def plan_grid(
     twice = {p.name for p in named if named.count(p) > 1 and p.kind != "search"}
     if twice:
         raise UsageError(f"{min(twice)} is on two axes")
-    plan = Plan(base, axes, vary)
+    base = replace(base, seed=draw_seed()) if base.seed < 0 else base
+    x, y, z = (_with_seeds(axis) for axis in axes)
+    plan = Plan(base, (x, y, z), vary)
     first = plan.request(Place(0, 0, 0))
     last = plan.request(Place(*(size - 1 for size in plan.shape)))
     for parameter in named:
@@ -102,6 +108,18 @@ def plan_grid(
         if reason:
             raise UsageError(f"axis {parameter.name}: would change nothing: {reason}")
     return plan
+
+
+def draw_seed() -> int:
+    """A seed as A1111 draws them."""
+    return secrets.randbelow(2**32 - 2)
+
+
+def _with_seeds(axis: Axis | None) -> Axis | None:
+    if axis is None or axis.parameter.name not in SEEDS or -1 not in axis.values:
+        return axis
+    values = tuple(draw_seed() if value == -1 else value for value in axis.values)
+    return replace(axis, values=values, labels=tuple(map(str, values)))
 
 
 def check_size(plan: Plan, width: int, height: int) -> None:
