@@ -1,0 +1,47 @@
+"""The bar that shows how far painting is, with steps per second; nothing where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Task
+    from rich.text import Text
+
+Advance = Callable[[str, int], None]
+"""called with what is being done, and how many steps of all are behind us"""
+
+
+@contextmanager
+def step_bar(total: int) -> Generator[Advance]:
+    """A bar of `total` steps on standard error. Silent where standard error is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda label, done: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+    from rich.progress import TimeRemainingColumn as TimeLeft
+
+    class Speed(ProgressColumn):
+        """Steps per second, or seconds per step where that is easier to read."""
+
+        def render(self, task: Task) -> Text:
+            return _speed(task.speed)
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeLeft(),
+    )  # fmt: skip
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("load", total=total)
+        yield lambda label, done: bar.update(task, description=label, completed=done)
+
+
+def _speed(speed: float | None) -> Text:
+    from rich.text import Text
+
+    if not speed:
+        return Text("")
+    return Text(f"{speed:.2f} steps/s" if speed >= 1 else f"{1 / speed:.1f} s/step")

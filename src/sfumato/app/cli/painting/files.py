@@ -1,0 +1,116 @@
+"""The files that options and repeated pictures name, looked up before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sfumato.app.cli.painting.asked import Asked
+from sfumato.containers.source import is_file
+from sfumato.containers.text import escape
+from sfumato.errors import UsageError
+from sfumato.library.content import has_hash
+from sfumato.library.find import Shelf
+from sfumato.library.folders import Kind, bare
+
+if TYPE_CHECKING:
+    from sfumato.engine.pictures.infotext import Record
+
+BY_PATH: tuple[tuple[str, Kind], ...] = (
+    ("embedding", "embedding"),
+    ("lora", "lora"),
+    ("hypernetwork", "hypernetwork"),
+)
+"""options that may name a file anywhere, and what it is"""
+
+
+def shelf_of(given: Mapping[str, Any]) -> Shelf:
+    """The folders of --models and the environment, and single files that options name.
+
+    Raises UsageError for a folder or an embedding that is not there.
+    """
+    shelf = Shelf.from_environment(given.get("models") or ())
+    shelf.files = tuple(_files(given))
+    return shelf
+
+
+def _files(given: Mapping[str, Any]) -> Iterator[tuple[Kind, Path]]:
+    for option, kind in BY_PATH:
+        for text in given.get(option) or ():
+            path = path_in(text)
+            if path is not None:
+                yield kind, path
+            elif option == "embedding":
+                raise UsageError(f"{escape(text)}: there is no such embedding file")
+
+
+def path_in(text: str) -> Path | None:
+    """The file in NAME[:WEIGHT]; None where it is the name of something on the shelf."""
+    for candidate in (text, text.rpartition(":")[0]):
+        path = Path(candidate).expanduser() if candidate and "\0" not in candidate else None
+        # A bare name is a name, also where a folder of that name lies here.
+        if path is not None and is_file(path) and (path.suffix or path.name != candidate):
+            return path
+    return None
+
+
+def named(text: str) -> str:
+    """NAME[:WEIGHT] as a prompt's tag has it: a path becomes its file's name."""
+    path = path_in(text)
+    if path is None:
+        return text
+    weight = text.rpartition(":")[2] if text != str(path) and ":" in text else ""
+    return bare(path.name) + (f":{weight}" if weight else "")
+
+
+def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
+    """The checkpoint to paint with, and what should be known of the choice.
+
+    One that an option names wins; then that of the repeated picture, by its hash and then by its
+    name; then the only one on the shelf. Raises UsageError with the nearest names.
+    """
+    wanted = what.request.model
+    if what.record is not None and wanted == what.record.fields.get("Model"):
+        return _recorded(what.record, shelf)
+    if wanted:
+        found = shelf.resolve("checkpoint", wanted)
+        return found.path, (found.note,) if found.note else ()
+    every = shelf.all("checkpoint")
+    if len(every) == 1:
+        return every[0].path, ()
+    there = ", ".join(escape(entry.name) for entry in every[:8])
+    more = f"; there are {there}{' …' if len(every) > 8 else ''}" if every else ""
+    raise click.UsageError(f"say which checkpoint: --model FILE or NAME{more}")
+
+
+def _recorded(record: Record, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
+    """The checkpoint that a picture was painted with, as far as it can be found."""
+    name, digits = record.fields.get("Model", ""), record.fields.get("Model hash", "").lower()
+    try:
+        found = shelf.resolve("checkpoint", name).path if name else None
+    except UsageError as error:
+        if not digits:
+            raise UsageError(f"the picture's checkpoint: {error}; name one with --model") from None
+        found = None
+    if not digits or (found is not None and has_hash(found, digits)):
+        return _present(found), ()
+    same = next((e.path for e in shelf.all("checkpoint") if has_hash(e.path, digits)), None)
+    if same is not None:
+        return same, (
+            f"{escape(same.name)} is the picture's checkpoint {escape(name)} by its hash",
+        )
+    if found is None:
+        return shelf.resolve("checkpoint", f"{name} [{digits}]").path, ()
+    return found, (
+        f"{escape(found.name)} has the name of the picture's checkpoint and another hash, so the "
+        "picture will be another",
+    )
+
+
+def _present(found: Path | None) -> Path:
+    if found is None:
+        raise click.UsageError("the picture does not say its checkpoint: name one with --model")
+    return found
