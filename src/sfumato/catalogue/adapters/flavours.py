@@ -70,7 +70,7 @@ def _factor(slots: Slots, name: str) -> tuple[int, int]:
 
 
 def _ia3(slots: Slots) -> Measure:
-    size = prod(slots.get("weight", (0,)))
+    size = prod(slots.get("weight") or slots.get("factor", (0,)))
     return Measure(note="one factor per row or column" if size else "")
 
 
@@ -116,6 +116,7 @@ FLAVOURS: tuple[Flavour, ...] = (
     Flavour("loha", "LoHa", _loha),
     Flavour("lokr", "LoKr", _lokr),
     Flavour("ia3", "IA3", _ia3),
+    Flavour("ia3-peft", "IA3 (PEFT)", _ia3),
     Flavour("glora", "GLoRA", _glora),
     Flavour("glora-old", "GLoRA (old order)", _glora),
     Flavour("oft", "OFT", _oft),

@@ -27,8 +27,8 @@ NOT_A_LORA: tuple[str, ...] = (
 """parts of keys, joined by newlines, that mark other kinds of files with LoRA tensors inside"""
 
 MARKS: tuple[str, ...] = (
-    "lora", "hada_", "lokr_", ".on_input", ".a1.weight", "oft_", ".diff\n", ".diff_b\n", "w_norm",
-    "b_norm", ".set_weight", "bias_indices", ".W_down", ":down\n", ":up\n", "\n0\n",
+    "lora", "hada_", "lokr_", ".on_input", ".ia3_l", ".a1.weight", "oft_", ".diff\n", ".diff_b\n",
+    "w_norm", "b_norm", ".set_weight", "bias_indices", ".W_down", ":down\n", ":up\n", "\n0\n",
 )  # fmt: skip
 """parts of keys, joined by newlines, of which every file of the LoRA family has one"""
 

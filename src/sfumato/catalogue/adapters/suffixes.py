@@ -55,6 +55,7 @@ SUFFIXES: tuple[Suffix, ...] = (
         w2=".lokr_w2", w2_a=".lokr_w2_a", w2_b=".lokr_w2_b", t2=".lokr_t2",
     ),
     Suffix(".on_input", "on_input", "ia3"),
+    Suffix(".ia3_l", "factor", "ia3-peft", "peft"),
     *_slots(
         "glora", a1=".a1.weight", a2=".a2.weight", b1=".b1.weight", b2=".b2.weight", bm=".bm.weight"
     ),

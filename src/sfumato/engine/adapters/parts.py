@@ -29,6 +29,12 @@ FIRST = "input_blocks.0.0.weight"
 MOST_TERMS = 100.0
 """of a Neumann series; PEFT takes five"""
 
+PROJECTION = ".text_projection"
+"""end of the key of OpenCLIP's projection, which is stored the other way round than LoRAs see it"""
+
+EMBEDDING = ".lora_embedding_A"
+"""end of the key of a factor of PEFT's, which sees tables of tokens the other way round"""
+
 NOT_OF_THE_WEIGHT = ("diff_b", "w_norm", "b_norm", "up_bias", "reshape")
 """slots that do not enter the change of a module's weight"""
 
@@ -37,8 +43,6 @@ NOT_OF_THE_WEIGHT = ("diff_b", "w_norm", "b_norm", "up_bias", "reshape")
 class View:
     """Which part of a stored weight a module is."""
 
-    shape: Shape
-    """as the adapter sees it"""
     rows: tuple[int, int] | None = None
     """rows of a tensor that packs several modules"""
     inputs: int = 0
@@ -108,8 +112,7 @@ def place_all(
             missing = "there is no such module in this model"
             problems.append(Problem(missing, escape(one.name), len(one.slots)))
             continue
-        for part in _parts(one, *found, file):
-            checked = _checked(part, model)
+        for checked in (_checked(part, model) for part in _parts(one, *found, file)):
             parts += [checked] if isinstance(checked, Part) else []
             problems += [checked] if isinstance(checked, Problem) else []
     return tuple(parts), tuple(problems)
@@ -117,44 +120,46 @@ def place_all(
 
 def _parts(one: Change, site: Site, module: Module, file: ModelFile) -> Iterator[Part]:
     """What one module's tensors change: its weight, its bias, or both."""
-    own = {slot: key for slot, key in one.slots.items() if slot not in NOT_OF_THE_WEIGHT}
+    key = site.prefix + module.weight
     told = network_settings(file.metadata, one.target or site.role)
     constants = _constants(one, module, told)
-    weight = site.prefix + module.weight
-    view = View(
-        module.shape,
-        module.rows,
-        transposed=not weight.endswith("weight") or one.slots.get("down", "").endswith("ding_A"),
-    )
-    if one.flavour == "norm" or "w_norm" in one.slots:
-        own = {"diff": one.slots["w_norm"]} if "w_norm" in one.slots else {}
-    kind = BY_NAME["full" if one.flavour == "norm" else one.flavour]
-    if any(slot not in ("alpha", "scale", "rescale") for slot in own):
-        yield _part(weight, site, view, kind, own, file, constants)
-    for slot, name in (("diff_b", "full"), ("b_norm", "full"), ("up_bias", "lora-bias")):
+    embedding = one.slots.get("down", "").endswith(EMBEDDING)
+    view = View(module.rows, transposed=key.endswith(PROJECTION) or embedding)
+    if slots := _weight_slots(one):
+        kind = BY_NAME["full" if one.flavour == "norm" else one.flavour]
+        yield Part(key, site.role, view, kind, slots, _tensors(slots, file), constants)
+    bias = key.removesuffix("weight") + "bias"
+    for name, slots in _bias_slots(one):
+        view, kind = View(module.rows), BY_NAME[name]
+        yield Part(bias, site.role, view, kind, slots, _tensors(slots, file), constants)
+
+
+def _weight_slots(one: Change) -> dict[str, str]:
+    """The tensors that change the module's weight, with their keys; empty where none does."""
+    if "w_norm" in one.slots:
+        return {"diff": one.slots["w_norm"]}
+    own = {slot: key for slot, key in one.slots.items() if slot not in NOT_OF_THE_WEIGHT}
+    return own if own.keys() - {"alpha", "scale", "rescale"} else {}
+
+
+def _bias_slots(one: Change) -> Iterator[tuple[str, dict[str, str]]]:
+    """Kind and tensors of each change of the module's bias."""
+    for slot in ("diff_b", "b_norm"):
         if slot in one.slots:
-            taken = {"diff": one.slots[slot]}
-            if slot == "up_bias":
-                taken |= {s: one.slots[s] for s in ("alpha", "scale", "down") if s in one.slots}
-            bias = weight.removesuffix("weight") + "bias"
-            view = View(module.shape[:1], module.rows)
-            yield _part(bias, site, view, BY_NAME[name], taken, file, constants)
+            yield "full", {"diff": one.slots[slot]}
+    if "up_bias" in one.slots:
+        scaled = {s: one.slots[s] for s in ("alpha", "scale", "down") if s in one.slots}
+        yield "lora-bias", {"diff": one.slots["up_bias"], **scaled}
+    if one.flavour == "ia3-peft":
+        yield "ia3-peft", {"factor": one.slots["factor"]}
 
 
-def _part(
-    key: str,
-    site: Site,
-    view: View,
-    kind: Kind,
-    slots: Mapping[str, str],
-    file: ModelFile,
-    constants: Mapping[str, float],
-) -> Part:
+def _tensors(slots: Mapping[str, str], file: ModelFile) -> dict[str, Tensor]:
     tensors = {slot: file[name] for slot, name in slots.items()}
     for slot, name in slots.items():
         if "lora_magnitude_vector" in name:  # PEFT's is of rows, whatever its shape
             tensors[slot] = replace(tensors[slot], shape=(tensors[slot].size,))
-    return Part(key, site.role, view, kind, slots, tensors, constants)
+    return tensors
 
 
 def _constants(one: Change, module: Module, told: Mapping[str, Json]) -> dict[str, float]:
@@ -171,19 +176,27 @@ def _constants(one: Change, module: Module, told: Mapping[str, Json]) -> dict[st
     return {} if scale is None else {"scale": scale}
 
 
-def _checked(part: Part, model: Model) -> Part | Problem:
-    """The part if it fits its weight, or the first inputs of it; else why not."""
+def _checked(part: Part, model: Model) -> Part | Problem | None:
+    """The part if it fits its weight, or the first inputs of it; else why not.
+
+    None where nothing is missed: PEFT's IA3 scales the bias of outputs, if there is one.
+    """
     weight = model.parameter(part.key)
     count, example = len(part.slots), escape(next(iter(part.slots.values())))
     if weight is None or part.key not in model.tensors:
-        return Problem("its module has no such weight in this model", example, count)
+        silent = part.kind.name == "ia3-peft"
+        reason = "its module has no such weight in this model"
+        return None if silent else Problem(reason, example, count)
     shapes = tuple(sorted((slot, tensor.shape) for slot, tensor in part.tensors.items()))
-    expected = tuple(part.view.of(weight.detach().to("meta")).shape)
+    expected: Shape = tuple(part.view.of(weight.detach().to("meta")).shape)
+    if part.kind.name == "ia3-peft" and len(expected) == 1 and part.tensors["factor"].shape[0] == 1:
+        return None  # factors of inputs leave the bias alone
     if fits(part.kind.name, shapes, expected):
-        return replace(part, view=replace(part.view, shape=expected))
-    narrow = (expected[0], 4, *expected[2:])
-    if part.key.endswith(FIRST) and expected[1] > 4 and fits(part.kind.name, shapes, narrow):
-        return replace(part, view=View(narrow, inputs=4))
+        return part
+    narrow = (*expected[:1], 4, *expected[2:])
+    more = part.key.endswith(FIRST) and expected > narrow
+    if more and fits(part.kind.name, shapes, narrow):
+        return replace(part, view=View(inputs=4))
     sizes = ", ".join(f"{slot} {list(shape)}" for slot, shape in shapes if shape)
     reason = f"the sizes do not fit a weight of {list(expected)}"
     return Problem(reason, f"{example}: {sizes}", count)

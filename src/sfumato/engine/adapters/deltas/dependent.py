@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sfumato.engine.adapters.deltas.factored import Slots, matrix, tucker
+from sfumato.engine.adapters.deltas.factored import Slots, matrix, shaped, tucker
 from sfumato.engine.adapters.deltas.lengths import length
 
 
@@ -28,9 +28,11 @@ def ia3(slots: Slots, weight: Tensor) -> Tensor:
 
 
 def ia3_peft(slots: Slots, weight: Tensor) -> Tensor:
-    """W ∘ (l − 1): PEFT stores the factor itself, (outputs, 1) or (1, inputs)."""
-    factor = slots["factor"]
-    return weight * (factor.reshape(factor.shape + (1,) * (weight.ndim - factor.ndim)) - 1)
+    """W ∘ (l − 1): PEFT stores the factor itself, (outputs, 1) or (1, inputs).
+
+    Of a bias, l is that of the outputs.
+    """
+    return weight * (slots["factor"].reshape(-1) if weight.ndim == 1 else slots["factor"]) - weight
 
 
 def glora(slots: Slots, weight: Tensor) -> Tensor:
@@ -41,7 +43,7 @@ def glora(slots: Slots, weight: Tensor) -> Tensor:
     a1, a2, b1, b2 = (slots[name] for name in ("a1", "a2", "b1", "b2"))
     moved = weight.movedim(1, -1) @ matrix(a1) @ matrix(a2)
     added = tucker(slots["bm"], b1, b2) if "bm" in slots else matrix(b1) @ matrix(b2)
-    return moved.movedim(-1, 1) + added.reshape(weight.shape)
+    return moved.movedim(-1, 1) + shaped(added, tuple(weight.shape))
 
 
 def glora_old(slots: Slots, weight: Tensor) -> Tensor:
@@ -80,7 +82,8 @@ def _limit(slots: Slots, weight: Tensor) -> Tensor | None:
 def _rotated(rotation: Tensor, slots: Slots, weight: Tensor) -> Tensor:
     """Rᵀ W for every block of outputs, rescaled where the file says so, less W."""
     count, size, _ = rotation.shape
-    turned = torch.bmm(rotation.mT, weight.reshape(count, size, -1)).reshape(weight.shape)
+    blocks = weight.flatten(1).unflatten(0, (count, size))
+    turned = torch.bmm(rotation.mT, blocks).reshape(weight.shape)
     return _rescaled(turned, slots) - weight
 
 
@@ -144,16 +147,15 @@ def boft(slots: Slots, weight: Tensor) -> Tensor:
     turned = weight.flatten(1)
     for step in range(steps):
         reach = 2**step * size // 2
-        mixed = turned.view(-1, 2, reach, turned.shape[1]).transpose(1, 2)
-        mixed = torch.bmm(rotation[step], mixed.reshape(count, size, -1))
-        mixed = mixed.view(-1, reach, 2, turned.shape[1]).transpose(1, 2)
-        turned = mixed.reshape(turned.shape)
+        mixed = turned.unflatten(0, (-1, 2, reach)).transpose(1, 2).flatten(0, 2)
+        mixed = torch.bmm(rotation[step], mixed.unflatten(0, (count, size))).flatten(0, 1)
+        turned = mixed.unflatten(0, (-1, reach, 2)).transpose(1, 2).flatten(0, 2)
     return _rescaled(turned.reshape(weight.shape), slots) - weight
 
 
 def replaced(slots: Slots, weight: Tensor) -> Tensor:
     """S − W: a weight that takes the other's place (ComfyUI's `set_weight`)."""
-    return slots["set"].reshape(weight.shape) - weight
+    return shaped(slots["set"], tuple(weight.shape)) - weight
 
 
 def decomposed(change: Tensor, magnitude: Tensor, weight: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Letters are those of the papers: o outputs, i inputs, r and s ranks.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 
 import torch
 from torch import Tensor
@@ -21,6 +22,16 @@ def matrix(factor: Tensor) -> Tensor:
     return factor.flatten(1) if factor.ndim > 2 else factor
 
 
+def shaped(values: Tensor, shape: Shape) -> Tensor:
+    """A change in the shape of its weight: 1×1 kernels come and go, sizes do not.
+
+    Raises ValueError where outputs, or all that one output is made of, differ.
+    """
+    if values.shape[:1] != shape[:1] or values.numel() != prod(shape):
+        raise ValueError(f"a change of {list(values.shape)} for a weight of {list(shape)}")
+    return values.reshape(shape)
+
+
 def tucker(core: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Σ core[r, s, …] first[o, r] second[s, i] → (o, i, …): a convolution by its Tucker factors."""
     return torch.einsum("rs...,or,si->oi...", core, matrix(first), matrix(second))
@@ -33,8 +44,8 @@ def lora(slots: Slots, shape: Shape) -> Tensor:
     """
     up, down = slots["up"], slots["down"]
     if "mid" in slots:
-        return tucker(slots["mid"], up, down).reshape(shape)
-    return (matrix(up) @ matrix(down)).reshape(shape)
+        return shaped(tucker(slots["mid"], up, down), shape)
+    return shaped(matrix(up) @ matrix(down), shape)
 
 
 def loha(slots: Slots, shape: Shape) -> Tensor:
@@ -42,7 +53,7 @@ def loha(slots: Slots, shape: Shape) -> Tensor:
 
     w_a (o, r) and w_b (r, i …); with a core t (r, r, k, k), w_a is (r, o).
     """
-    return _product(slots, "1").reshape(shape) * _product(slots, "2").reshape(shape)
+    return shaped(_product(slots, "1"), shape) * shaped(_product(slots, "2"), shape)
 
 
 def _product(slots: Slots, number: str) -> Tensor:
@@ -60,7 +71,7 @@ def lokr(slots: Slots, shape: Shape) -> Tensor:
     else:
         w2 = _whole(slots, "w2")
     # An input's place is (place in w1, place in w2, place in the kernel): flattening keeps it.
-    return torch.kron(_whole(slots, "w1"), matrix(w2)).reshape(shape)
+    return shaped(torch.kron(_whole(slots, "w1"), matrix(w2)), shape)
 
 
 def _whole(slots: Slots, name: str) -> Tensor:
@@ -72,7 +83,7 @@ def _whole(slots: Slots, name: str) -> Tensor:
 
 def full(slots: Slots, shape: Shape) -> Tensor:
     """The difference itself, as the file has it."""
-    return slots["diff"].reshape(shape)
+    return shaped(slots["diff"], shape)
 
 
 def nothing(slots: Slots, shape: Shape) -> Tensor:
@@ -89,4 +100,4 @@ def sparse(slots: Slots, shape: Shape) -> Tensor:
     size = [int(length) for length in slots["bias_size"]]
     spread = torch.zeros(size, device=slots["bias_values"].device)
     spread[tuple(slots["bias_indices"].long())] = slots["bias_values"]
-    return spread.reshape(shape)
+    return shaped(spread, shape)
