@@ -19,6 +19,9 @@ LONGEST = 600
 LINES = 6
 """of a text; what is longer ends in "…" """
 
+MARKS = "_-./:,"
+"""after which a word may be broken"""
+
 
 @dataclass(frozen=True, slots=True)
 class Lettering:
@@ -100,12 +103,14 @@ def _wrapped(text: str, letters: Lettering, width: int) -> Iterator[str]:
 
 
 def _pieces(word: str, letters: Lettering, width: int) -> Iterator[str]:
-    """A word in pieces that fit; at least one, each of one character or more."""
+    """A word in pieces that fit, ended by a mark where one is near; of one character or more."""
     piece = ""
     for character in word:
         if piece and letters.length(piece + character) > width:
-            yield piece
-            piece = ""
+            end = 1 + max(piece.rfind(mark) for mark in MARKS)
+            end = end if 2 * end > len(piece) else len(piece)
+            yield piece[:end]
+            piece = piece[end:]
         piece += character
     yield piece
 

@@ -114,7 +114,7 @@ def _layout(sheets: Sequence[Sheet], gap: int | None) -> Layout:
     blocks = [_row_label(text, letters, cell) for sheet in sheets for text in sheet.rows]
     left = max((block.width for block in blocks), default=0)
     edge = max(8, side // 16)
-    return Layout(cell, space, edge, left + edge // 2 if left else 0, letters, titles)
+    return Layout(cell, space, edge, left + letters.size if left else 0, letters, titles)
 
 
 def _row_label(text: str, letters: Lettering, cell: tuple[int, int]) -> Block:
@@ -157,7 +157,7 @@ def _draw(canvas: Image, sheet: Sheet, layout: Layout, top: int) -> None:
     for number, text in enumerate(sheet.rows):
         block = _row_label(text, layout.letters, layout.cell)
         high = first + number * (tall + layout.gap) + (tall - block.height) // 2
-        block.draw(draw, (start - layout.edge // 2 - block.width, high), INK, align="right")
+        block.draw(draw, (start - layout.letters.size - block.width, high), INK, align="right")
     for number, row in enumerate(sheet.cells):
         for column, cell in enumerate(row):
             place = (start + column * (wide + layout.gap), first + number * (tall + layout.gap))

@@ -1,0 +1,1 @@
+"""Readers of what programs write into their pictures, one file per program."""
