@@ -75,6 +75,12 @@ def _catalog() -> click.Command:
     return command
 
 
+def _picture() -> click.Command:
+    from sfumato.app.cli.picture import command
+
+    return command
+
+
 COMMANDS: tuple[Entry, ...] = (
     Entry("inspect", "Say what files are, whether they are safe, what to do with them.", _inspect),
     Entry("convert", "Write a model in another container, dtype or spelling.", _convert),
@@ -84,6 +90,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("metadata", "Show and change the text in a file's header.", _metadata),
     Entry("split", "Write the parts of a checkpoint to files of their own.", _split),
     Entry("join", "Put parts together into one checkpoint.", _join),
+    Entry("picture", "Say what made a picture: prompt, settings, files.", _picture),
     Entry("catalog", "Look published models up: who made them, which edition to take.", _catalog),
 )  # fmt: skip
 """every sub-command, in the order of the help page"""
