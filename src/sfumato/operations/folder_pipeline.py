@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from sfumato.catalogue.trees.unet import UNet
 from sfumato.operations.folder_networks import VERSION, Settings, Whole, text_class
+from sfumato.operations.folder_tokenizers import TOKENIZERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,19 +61,19 @@ def index_settings(
 
     scheduled: class of the scheduler where its settings came with the model.
 
-    Tokenizers are null: their tables are not written. SDXL's pipelines load all the same, those of
-    SD1 and SD2 want one passed to `from_pretrained`. Other parts that a pipeline may have and the
+    Tokenizers that are not among `parts` are null: SDXL's pipelines load all the same, those of SD1
+    and SD2 want one passed to `from_pretrained`. Other parts that a pipeline may have and the
     folder has not are left out, which diffusers takes for null.
     """
     chosen = pipeline(unet, whole)
     found: Settings = {
         "_class_name": chosen.name,
         "_diffusers_version": VERSION,
-        **{part: kind for part, kind in COMPONENTS.items() if part in parts},
         "tokenizer": NOTHING,
+        **{part: kind for part, kind in COMPONENTS.items() if part in parts},
     }
     if unet.labels and not unet.class_labels:
-        found |= {part: NOTHING for part in TEXTS if part not in parts} | {"tokenizer_2": NOTHING}
+        found |= {part: NOTHING for part in (*TEXTS, "tokenizer_2") if part not in parts}
     if unet.classes:
         found["low_res_scheduler"] = ["diffusers", "DDPMScheduler"]
     name = scheduled if isinstance(scheduled, str) else scheduler(whole).name
@@ -87,6 +88,7 @@ TEXTS = ("text_encoder", "text_encoder_2")
 COMPONENTS: Mapping[str, list[str]] = {
     "vae": ["diffusers", "AutoencoderKL"],
     **{part: ["transformers", text_class(part)] for part in TEXTS},
+    **{part: ["transformers", "CLIPTokenizer"] for part in TOKENIZERS.values()},
     "unet": ["diffusers", "UNet2DConditionModel"],
 }
 """part → library and class that read it"""

@@ -30,18 +30,22 @@ from sfumato.operations.folder_pipeline import (
     low_res_settings,
     scheduler_settings,
 )
+from sfumato.operations.folder_tokenizers import paddings, tokenizer_texts
 
 LOW_RES = "low_res_scheduler/scheduler_config.json"
 
 
-def folder_texts(model: Tensors, verdict: Verdict, metadata: Mapping[str, str]) -> dict[str, str]:
-    """Path in the folder → JSON text, for tensors that are spelled as diffusers does (`unet.` …).
+def folder_texts(
+    model: Tensors, verdict: Verdict, metadata: Mapping[str, str], *, tokenizers: bool = False
+) -> dict[str, str]:
+    """Path in the folder → text, for tensors that are spelled as diffusers does (`unet.` …).
 
     Sizes are read off shapes; family, variant and prediction are those of `verdict`; what neither
     tells has the value that diffusers usually gives it. Settings that came with the model (keys
     such as "unet/config.json" in `metadata`) are kept, unless the tensors contradict them.
-    No tokenizer is written, and none stands in model_index.json. Raises Refused for a UNet that
-    diffusers cannot build.
+    tokenizers: write CLIP's too, for the text encoders that have its vocabulary; those that are
+    not written do not stand in model_index.json. Raises Refused for a UNet that diffusers cannot
+    build.
     """
     shapes = {name: tensor.shape for name, tensor in model.items()}
     matches = [match for match in survey(shapes).matches if match.prefix]
@@ -50,12 +54,15 @@ def folder_texts(model: Tensors, verdict: Verdict, metadata: Mapping[str, str]) 
     whole = _whole(verdict, matches, shapes)
     told = _told(parts, metadata, wrong)
     made = _made(matches, verdict, whole, told)
+    padded = paddings(matches, whole.family) if tokenizers else {}
+    parts += padded
     if MODEL_INDEX in told:
         made[MODEL_INDEX] = _reduced(settings(metadata, MODEL_INDEX), parts, told)
     elif (unet := _unet(matches)) is not None:
         scheduled = settings(told, SCHEDULER).get("_class_name")
         made[MODEL_INDEX] = index_settings(unet, parts, whole, scheduled=scheduled)
-    return told | {path: json.dumps(value, indent=2) + "\n" for path, value in made.items()}
+    written = {path: json.dumps(value, indent=2) + "\n" for path, value in made.items()}
+    return told | written | tokenizer_texts(padded)
 
 
 def _whole(

@@ -45,7 +45,7 @@ def respell(model: ModelFile, verdict: Verdict, spelling: str, container: Contai
         found = Respelled(dict(model), {})
     else:
         found = _moved(model, ways[wanted](shapes), wanted)
-    return _with_settings(found, model, verdict, wanted)
+    return _with_settings(found, model, verdict, wanted, folder=container == DIFFUSERS)
 
 
 def spelled(model: Tensors, spelling: str) -> bool:
@@ -90,13 +90,18 @@ def _moved(model: ModelFile, translation: Translation, wanted: str) -> Respelled
     )
 
 
-def _with_settings(found: Respelled, model: ModelFile, verdict: Verdict, wanted: str) -> Respelled:
-    """A folder's JSON files, or the facts that only they held."""
+def _with_settings(
+    found: Respelled, model: ModelFile, verdict: Verdict, wanted: str, *, folder: bool
+) -> Respelled:
+    """A folder's own files, or the facts that only they held."""
     if wanted == "diffusers":
-        texts = folder_texts(found.tensors, verdict, model.metadata)
+        texts = folder_texts(found.tensors, verdict, model.metadata, tokenizers=folder)
+        encoders = any(name.startswith("text_encoder") for name in found.tensors)
+        tokenizers = any(path.startswith("tokenizer") for path in texts)
         note = "no tokenizer is written: programs must bring CLIP's own"
+        notes = (note,) if encoders and not tokenizers else ()
         return Respelled(
-            found.tensors, texts, found.dropped, found.changes, (*found.warnings, note)
+            found.tensors, texts, found.dropped, found.changes, (*found.warnings, *notes)
         )
     extra = markers(model.metadata)
     return Respelled(

@@ -21,7 +21,7 @@ TRANSFORMERS = ("text_encoder", "image_encoder", "safety_checker")
 
 
 _COMPONENT = re.compile(r"[A-Za-z0-9_-]+")
-_CONFIG = re.compile(r"(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+\.json")
+_CONFIG = re.compile(r"(?:[A-Za-z0-9_-]+/)?[A-Za-z0-9_-]+\.json|[A-Za-z0-9_-]+/merges\.txt")
 
 
 def weights_path(component: str) -> str:
@@ -43,10 +43,10 @@ def write_folder(
 ) -> Saved:
     """Write a diffusers folder from tensors whose names begin with the component (`unet.` …).
 
-    Texts named like files (`unet/config.json`) become files, the others metadata of the weights:
-    of one component (`unet/…`) or of all. The folder appears complete or not at all. With `force`
-    it replaces a diffusers folder, never one that holds something else. `accept` is called when
-    all is written and nothing is in place, and may raise.
+    Texts named like files (`unet/config.json`, a tokenizer's `merges.txt`) become files, the others
+    metadata of the weights: of one component (`unet/…`) or of all. The folder appears complete or
+    not at all. With `force` it replaces a diffusers folder, never one that holds something else.
+    `accept` is called when all is written and nothing is in place, and may raise.
     Raises Refused, OutputExists, NoRoom or Unverified.
     """
     parts = _by_component(tensors)
