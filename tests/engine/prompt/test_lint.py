@@ -70,3 +70,7 @@ def test_any_prompt_is_judged(prompt: str, negative: str) -> None:
 
 def test_comments_may_be_text() -> None:
     assert lint("#1 dad", comments=False) == ()
+
+
+def test_brackets_may_be_text() -> None:
+    assert lint("(a BREAK :1..2", emphasis="None") == ()

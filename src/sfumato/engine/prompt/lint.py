@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from sfumato.containers.text import escape
 from sfumato.engine.prompt.attention import BREAK, BREAK_WEIGHT, parse_attention
@@ -11,6 +11,7 @@ from sfumato.engine.prompt.comments import cut_comments
 from sfumato.engine.prompt.conjunction import split_and
 from sfumato.engine.prompt.grammar import Editing, changes, evaluate, read
 from sfumato.engine.prompt.tags import calls, extract
+from sfumato.engine.request import Emphasis
 
 _COMMENT = re.compile(r"#[^\n]*")
 _BRACKET = re.compile(r"\\.|([()\[\]])", re.DOTALL)
@@ -26,42 +27,42 @@ Trap = Callable[[str], Iterator[str]]
 """text of a prompt → a sentence for each place"""
 
 
-def lint(prompt: str, negative: str = "", *, comments: bool = True) -> tuple[str, ...]:
+def lint(
+    prompt: str, negative: str = "", *, comments: bool = True, emphasis: Emphasis = "Original"
+) -> tuple[str, ...]:
     """One sentence for each trap in a prompt and its negative prompt, quoting the place.
 
-    comments: whether `#` begins one. Nothing is changed by this: a prompt means what it says.
+    comments: whether `#` begins one. emphasis: "None" takes brackets for text. Nothing is changed
+    by this: a prompt means what it says.
     """
-    found = list(_in_prompt(prompt, comments=comments))
-    found += _in_negative(negative, comments=comments)
+    traps = SCHEDULED if emphasis == "None" else (*SCHEDULED, *WEIGHED)
+    found: list[str] = []
+    for text, judge in ((prompt, _in_prompt), (negative, _in_negative)):
+        found += _commented(text) if comments else ()
+        found += judge(cut_comments(text) if comments else text, traps)
     return tuple(dict.fromkeys(found))
 
 
-def _in_prompt(text: str, *, comments: bool) -> Iterator[str]:
-    if comments:
-        yield from _commented(text)
-        text = cut_comments(text)
+def _in_prompt(text: str, traps: Sequence[Trap]) -> Iterator[str]:
     text, tags = extract(text)
     yield from calls(tags).notes
     parts = split_and(text)
     if len(parts) == 1 and parts[0].weight != 1:
         weight = f"{parts[0].weight:g}"
         yield f"The number at the end of {_end(text)} gives the whole prompt the weight {weight}."
-    for trap in TRAPS:
+    for trap in traps:
         for part in parts:
             yield from trap(part.text)
     for word in _LOWER_AND.findall(text):
         yield f'"{word}" is a word of the prompt: to join two prompts, write AND.'
 
 
-def _in_negative(text: str, *, comments: bool) -> Iterator[str]:
-    if comments:
-        yield from _commented(text)
-        text = cut_comments(text)
+def _in_negative(text: str, traps: Sequence[Trap]) -> Iterator[str]:
     for tag in extract(text)[1]:
         yield f"{_quoted(tag.text)} is text here: tags work in the prompt, not in the negative one."
     if len(split_and(text)) > 1:
         yield '"AND" is a word here: it joins parts of the prompt, not of the negative one.'
-    for trap in TRAPS:
+    for trap in traps:
         yield from trap(text)
 
 
@@ -137,14 +138,8 @@ def _lower_case(text: str) -> Iterator[str]:
         yield f'"{word}" is a word of the prompt: to end a chunk, write BREAK.'
 
 
-TRAPS: tuple[Trap, ...] = (
-    _vanishing,
-    _unscheduled,
-    _broken,
-    _unpaired,
-    _unweighted,
-    _lower_case,
-)
+SCHEDULED: tuple[Trap, ...] = (_vanishing, _unscheduled)
+WEIGHED: tuple[Trap, ...] = (_broken, _unpaired, _unweighted, _lower_case)
 
 
 def _end(text: str) -> str:
