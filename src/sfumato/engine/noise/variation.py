@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sfumato.engine.noise.generators import Generator, generator
 from sfumato.engine.request import Rng, Variation
@@ -31,8 +32,7 @@ def slerp(share: float, low: Tensor, high: Tensor) -> Tensor:
     As in AUTOMATIC1111's web UI, angles are taken along rows: one for each channel and column. Its
     straight line for noises that are nearly parallel had the weights swapped; here they are not.
     """
-    units = [x / torch.linalg.vector_norm(x, dim=1, keepdim=True) for x in (low, high)]
-    cosine = (units[0] * units[1]).sum(1)
+    cosine = functional.cosine_similarity(low, high, dim=1)  # (c, w)
     if cosine.mean() > _PARALLEL:
         return torch.lerp(low, high, share)
     omega = torch.acos(cosine)
