@@ -10,12 +10,14 @@ import click
 
 from sfumato.app.cli.painting.setting import Setting
 from sfumato.app.cli.painting.settings import REQUEST
+from sfumato.containers.text import escape
 from sfumato.engine.request import Hires, Init, Inpaint, Request
+from sfumato.errors import UsageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sfumato.engine.pictures.infotext import Record
+    from sfumato.engine.pictures.readers.found import Found
 
 Given = Mapping[str, Any]
 """values by the names of `Setting`; None or () for options that were not given"""
@@ -28,8 +30,8 @@ class Asked:
     request: Request
     notes: tuple[str, ...] = ()
     """what could not be taken from the picture that is repeated, one sentence each"""
-    record: Record | None = None
-    """of that picture"""
+    found: Found | None = None
+    """what that picture says of itself"""
 
 
 def asked(given: Given, prompt: str | None) -> Asked:
@@ -59,12 +61,14 @@ def _start(given: Given, image: Image | None, mask: Image | None) -> Asked:
     if source is None:
         init = Init(image, inpaint=Inpaint(mask) if mask else None) if image else None
         return Asked(Request(init=init))
-    from sfumato.engine.pictures.read import read_record
+    from sfumato.engine.pictures.readers.registry import read_picture_record
     from sfumato.engine.pictures.requests import to_request
 
-    record = read_record(source)
-    request, notes = to_request(record, image=image, mask=mask)
-    return Asked(request, notes, record)
+    found = read_picture_record(source)
+    if found is None:
+        raise UsageError(f"{escape(source)}: does not say how it was made")
+    request, notes = to_request(found.record, image=image, mask=mask)
+    return Asked(request, (*found.notes, *notes), found)
 
 
 def _picture(given: Given, name: str) -> Image | None:

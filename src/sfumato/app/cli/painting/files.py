@@ -17,7 +17,7 @@ from sfumato.library.find import Shelf
 from sfumato.library.folders import Kind, bare
 
 if TYPE_CHECKING:
-    from sfumato.engine.pictures.infotext import Record
+    from sfumato.engine.pictures.readers.found import Found
 
 BY_PATH: tuple[tuple[str, Kind], ...] = (
     ("embedding", "embedding"),
@@ -73,8 +73,9 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     name; then the only one on the shelf. Raises UsageError with the nearest names.
     """
     wanted = what.request.model
-    if what.record is not None and wanted == what.record.fields.get("Model"):
-        return _recorded(what.record, shelf)
+    told = what.found.record.fields.get("Model", "") if what.found is not None else ""
+    if what.found is not None and wanted == told and (told or _digits(what.found)):
+        return _recorded(what.found, shelf)
     if wanted:
         found = shelf.resolve("checkpoint", wanted)
         return found.path, (found.note,) if found.note else ()
@@ -86,31 +87,31 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     raise click.UsageError(f"say which checkpoint: --model FILE or NAME{more}")
 
 
-def _recorded(record: Record, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
+def _recorded(found: Found, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     """The checkpoint that a picture was painted with, as far as it can be found."""
-    name, digits = record.fields.get("Model", ""), record.fields.get("Model hash", "").lower()
+    name, digits = found.record.fields.get("Model", ""), _digits(found)
     try:
-        found = shelf.resolve("checkpoint", name).path if name else None
+        called = shelf.resolve("checkpoint", name).path if name else None
     except UsageError as error:
         if not digits:
             raise UsageError(f"the picture's checkpoint: {error}; name one with --model") from None
-        found = None
-    if not digits or (found is not None and has_hash(found, digits)):
-        return _present(found), ()
+        called = None
+    if called is not None and (not digits or has_hash(called, digits)):
+        return called, ()
     same = next((e.path for e in shelf.all("checkpoint") if has_hash(e.path, digits)), None)
     if same is not None:
         return same, (
             f"{escape(same.name)} is the picture's checkpoint {escape(name)} by its hash",
         )
-    if found is None:
-        return shelf.resolve("checkpoint", f"{name} [{digits}]").path, ()
-    return found, (
-        f"{escape(found.name)} has the name of the picture's checkpoint and another hash, so the "
+    if called is None:
+        return shelf.resolve("checkpoint", name or f"hash:{digits}").path, ()
+    return called, (
+        f"{escape(called.name)} has the name of the picture's checkpoint and another hash, so the "
         "picture will be another",
     )
 
 
-def _present(found: Path | None) -> Path:
-    if found is None:
-        raise click.UsageError("the picture does not say its checkpoint: name one with --model")
-    return found
+def _digits(found: Found) -> str:
+    """As much of the checkpoint's hash as the picture tells."""
+    told = next((file.sha256 for file in found.files if file.kind == "checkpoint"), "")
+    return (told or found.record.fields.get("Model hash", "")).lower()

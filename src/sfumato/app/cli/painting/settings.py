@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import get_args
 
 import click
 
 from sfumato.app.cli.painting.setting import Setting
-from sfumato.app.cli.painting.values import number, pair, radii
+from sfumato.app.cli.painting.values import number, pair, radii, word
 from sfumato.engine.changes import (
     add_styles,
     denoise,
@@ -31,9 +32,9 @@ SEED = click.IntRange(-1, 2**64 - 1)
 ANY = number()
 
 
-def words(of: object) -> click.Choice[str]:
-    """The values of a Literal type, whatever their case."""
-    return click.Choice([str(word) for word in get_args(of)], case_sensitive=False)
+def words(of: object) -> Callable[[str], str]:
+    """The values of a Literal type."""
+    return word(*map(str, get_args(of)))
 
 
 def _seed_resize(request: Request, value: tuple[int, int]) -> Request:
@@ -58,7 +59,7 @@ FILES: tuple[Setting, ...] = (
     Setting("--refiner-switch", "Files", "Where it takes over, as a share of the way. [0.8]",
             SHARE, own("refiner_switch")),
     Setting("--weights", "Files", "live: the trained ones. ema: their average. [live]",
-            click.Choice(["live", "ema"])),
+            word("live", "ema")),
 )  # fmt: skip
 
 PROMPT: tuple[Setting, ...] = (
@@ -120,9 +121,9 @@ SAMPLING: tuple[Setting, ...] = (
     Setting("--unipc-order", "Sampling", "Order of UniPC. [3]", click.IntRange(1, 10),
             tuning("unipc_order")),
     Setting("--unipc-variant", "Sampling", "Variant of UniPC. [bh1]",
-            click.Choice(["bh1", "bh2", "vary_coeff"]), tuning("unipc_variant")),
+            word("bh1", "bh2", "vary_coeff"), tuning("unipc_variant")),
     Setting("--unipc-skip", "Sampling", "Steps of UniPC. [time_uniform]",
-            click.Choice(["time_uniform", "time_quadratic", "logSNR"]), tuning("unipc_skip")),
+            word("time_uniform", "time_quadratic", "logSNR"), tuning("unipc_skip")),
     Setting("--unipc-lower-last/--unipc-full-last", "Sampling", "Lower order at UniPC's end. "
             "[lower]", put=tuning("unipc_lower_order_final")),
     Setting("--discard-penultimate/--keep-penultimate", "Sampling",

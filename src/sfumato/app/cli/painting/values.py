@@ -21,6 +21,18 @@ def _named(name: str, read: Callable[[str], Value]) -> Callable[[str], Value]:
     return read
 
 
+def word(*known: str) -> Callable[[str], str]:
+    """One of a few words, whatever its case."""
+
+    def read(text: str) -> str:
+        found = next((one for one in known if one.casefold() == text.strip().casefold()), None)
+        if found is None:
+            raise click.BadParameter(f"'{text}' is none of {', '.join(known)}.")
+        return found
+
+    return _named("|".join(known), read)
+
+
 def number(low: float | None = None, high: float | None = None) -> Callable[[str], float]:
     """A finite number within bounds."""
 
