@@ -158,6 +158,13 @@ def test_an_alias_of_two_files_is_refused_with_both(tmp_path: Path) -> None:
         Shelf((tmp_path,)).find("lora", "ink")
 
 
+def test_copies_of_one_file_share_their_alias(tmp_path: Path) -> None:
+    first = lora(tmp_path / "a/lora/file.safetensors", alias="ink")
+    copy = lora(tmp_path / "b/lora/file.safetensors", alias="ink")
+    found = Shelf((tmp_path / "a", tmp_path / "b")).resolve("lora", "ink")
+    assert (found.path, found.others) == (first, (copy,))
+
+
 def test_a_file_name_goes_before_an_alias(tmp_path: Path) -> None:
     own = lora(tmp_path / "lora/ink.safetensors", seed=1)
     lora(tmp_path / "lora/other.safetensors", alias="ink", seed=2)

@@ -12,7 +12,7 @@ from sfumato.containers.hashes import EMPTY, hash_file, short_hash
 from sfumato.containers.open import open_model
 from sfumato.containers.source import Source
 from sfumato.errors import SfumatoError
-from sfumato.library.folders import Kind
+from sfumato.library.folders import PICKLES, Kind
 
 KINDS: Mapping[str, Kind] = {
     "checkpoint": "checkpoint",
@@ -31,21 +31,32 @@ TINY = ("TAE", "VAE-approx")
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a header tells."""
+    """What a file is."""
 
     kind: Kind | None = None
     """None for a file of another kind, or one that cannot be read"""
-    alias: str = ""
-    """the name that a LoRA was trained under (`ss_output_name`)"""
-    payload: str = ""
-    """hash of the tensors that a trainer wrote down (`sshs_model_hash`), unchecked"""
     fault: str = ""
     """why the file cannot be read; empty where it can"""
 
 
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What a trainer wrote on a file."""
+
+    alias: str = ""
+    """the name that a LoRA was trained under (`ss_output_name`)"""
+    payload: str = ""
+    """hash of the tensors (`sshs_model_hash`), unchecked"""
+
+
 def content(path: Path) -> Content:
-    """Read the header of a file, once for as long as the file does not change."""
+    """Say what a file is by its header, once for as long as the file does not change."""
     return _content(path, *_stamp(path))
+
+
+def labels(path: Path) -> Labels:
+    """Read what is written on a file, once for as long as the file does not change."""
+    return _labels(path, *_stamp(path))
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -61,16 +72,25 @@ def _content(path: Path, size: int, changed: int) -> Content:
     try:
         with open_model(path) as model:
             verdict = identify(model, metadata=model.metadata, extras=model.extras, stem=path.stem)
-            said = model.metadata
     except SfumatoError as error:
         return Content(fault=str(error))
     kind = KINDS.get(verdict.kind)
     if kind == "vae" and verdict.title.startswith(TINY):
         kind = "preview"
+    return Content(kind)
+
+
+@lru_cache(maxsize=20_000)
+def _labels(path: Path, size: int, changed: int) -> Labels:
+    if path.suffix.lower() in PICKLES:
+        return Labels()  # a pickle is slow to read and holds no such text
+    try:
+        with open_model(path) as model:
+            said = model.metadata
+    except SfumatoError:
+        return Labels()
     alias = said.get("ss_output_name", "").strip()
-    return Content(
-        kind, "" if alias.lower() == "none" else alias, said.get("sshs_model_hash", "").lower()
-    )
+    return Labels("" if alias.lower() == "none" else alias, said.get("sshs_model_hash", "").lower())
 
 
 def has_hash(path: Path, digits: str) -> bool:

@@ -12,7 +12,7 @@ from sfumato.containers.discover import is_model_folder
 from sfumato.containers.source import is_file, is_folder
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
-from sfumato.library.content import content, has_hash
+from sfumato.library.content import content, has_hash, labels
 from sfumato.library.folders import BY_KIND, VAE_BESIDE, Entry, Kind, Sort, bare, entries, natural
 
 VARIABLE = "SFUMATO_MODELS"
@@ -144,19 +144,21 @@ class Shelf:
         if kind != "lora" or not name:
             return None
         for fold in (str, str.casefold):
-            same = [e for e in self.all(kind) if fold(content(e.path).alias) == fold(name)]
-            if len(same) > 1:
+            same = [e for e in self.all(kind) if fold(labels(e.path).alias) == fold(name)]
+            if not same:
+                continue
+            first, *rest = sorted(same, key=lambda entry: entry.rank)
+            if any(entry.name != first.name for entry in rest):
                 raise Refused(
                     f"{escape(name)} is the alias of {len(same)} LoRAs, {_paths(_of(same))}: "
                     "call one by the name of its file"
                 )
-            if same:
-                return Found(same[0].path, f"by its alias {escape(name)}")
+            return Found(first.path, f"by its alias {escape(name)}", tuple(_of(rest)))
         return None
 
     def _by_hash(self, kind: Kind, digits: str) -> Found | None:
         own = self.all(kind)
-        written = [e for e in own if content(e.path).payload.startswith(digits)]
+        written = [e for e in own if labels(e.path).payload.startswith(digits)]
         same = written or [entry for entry in own if has_hash(entry.path, digits)]
         if not same:
             return None
