@@ -30,7 +30,8 @@ def command(paths: tuple[str, ...], *, as_text: bool, as_json: bool) -> None:
     """
     status = 0
     answers: list[Json] = []
-    for number, path in enumerate(paths):
+    shown = False
+    for path in paths:
         found = _one(path)
         if isinstance(found, str | SfumatoError):
             sentence = found if isinstance(found, str) else str(found)
@@ -41,7 +42,8 @@ def command(paths: tuple[str, ...], *, as_text: bool, as_json: bool) -> None:
         if as_json:
             answers.append(_json(path, found))
         else:
-            _show(path, found, as_text=as_text, blank=number > 0)
+            _show(path, found, as_text=as_text, blank=shown)
+            shown = True
     if as_json:
         emit_json(answers[0] if len(answers) == 1 else answers)
     sys.exit(status)

@@ -15,7 +15,7 @@ SPECIAL = (
 
 QUIET = (
     "Model hash", "VAE hash", "Lora hashes", "TI hashes", "Hypernet hashes", "Hashes", "Version",
-    "User", "Batch size", "Batch pos", "Civitai resources", "Civitai metadata", "Created Date",
+    "Init image hash", "User", "Batch size", "Batch pos", "Civitai resources", "Civitai metadata", "Created Date",
     "App", "Backend", "Parser", "Operations", "Template", "Negative Template",
 )  # fmt: skip
 """keys that change no pixel of the picture"""

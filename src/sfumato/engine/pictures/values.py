@@ -19,11 +19,12 @@ def whole(low: int, high: int) -> Callable[[str], int]:
     """A reader of whole numbers in a range; "20.0" is one."""
 
     def read(text: str) -> int:
+        short = text[:LONGEST]
         try:
-            value = int(text[:LONGEST])
-        except ValueError:
-            value = number()(text)
-        if value != int(value) or not low <= value <= high:
+            value = int(short) if short.lstrip("+-").isdecimal() else float(short)
+        except ValueError as error:
+            raise ValueError("no whole number") from error
+        if not low <= value <= high or value != int(value):
             raise ValueError(f"no whole number from {low} to {high}")
         return int(value)
 

@@ -14,7 +14,7 @@ from sfumato.engine.pictures.readers.json_text import first, parse, rows, table,
 
 PLUS = "InvokeAI weighs words with + and -; here these are plain text"
 _BRACKETS = re.compile(r"\[([^\[\]]*)\]")
-_PLUS = re.compile(r"[\w)][+-]+(?=[\s,.)]|$)")
+_PLUS = re.compile(r"[\w)][+-]+(?=[\s,.)<]|$)")
 
 FLAGS = {
     "-s": "Steps", "-S": "Seed", "-C": "CFG scale", "-A": "Sampler", "-W": "width", "-H": "height",
