@@ -132,7 +132,7 @@ SAMPLERS: tuple[Sampler, ...] = (
         timestep=ddim_cfgpp,
     ),
     Sampler(name="PLMS", timestep=plms),
-    Sampler(name="UniPC", aliases=("uni_pc",), timestep=unipc),
+    Sampler(name="UniPC", aliases=("uni_pc",), full=True, timestep=unipc),
 )
 
 

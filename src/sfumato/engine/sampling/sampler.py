@@ -66,6 +66,8 @@ class Sampler:
     """its own eta; None where it adds no noise"""
     spanning: bool = False
     """has steps of its own between the largest and the smallest level"""
+    full: bool = False
+    """of timesteps all are steps, and not all but the first"""
     alone: bool = False
     """looks at the picture to choose its steps: pictures of a batch must be sampled one by one"""
     cfg_factor: float = 1.0

@@ -54,6 +54,8 @@ def unipc(
 
     `settings.resumed` starts at the last of `timesteps` and not from noise alone.
     """
+    if not len(timesteps):
+        return
     levels = _levels(timesteps, table, settings)
     order = min(settings.tuning.unipc_order, len(levels) - 1)
     past = [_point(predict, x, levels[0])]
@@ -82,13 +84,17 @@ def _levels(timesteps: Tensor, table: Discretisation, settings: SamplerSettings)
     end = 1 / count
     skip = settings.tuning.unipc_skip
     if skip == "logSNR":
-        lams = np.linspace(_level(start, table).lam, _level(end, table).lam, steps + 1)
-        times = [_time(float(lam), table) for lam in lams]
+        lams = _even(_level(start, table).lam, _level(end, table).lam, steps)
+        times = [_time(lam, table) for lam in lams]
     elif skip == "time_quadratic":
-        times = [float(root) ** 2 for root in np.linspace(start**0.5, end**0.5, steps + 1)]
+        times = [root**2 for root in _even(start**0.5, end**0.5, steps)]
     else:
-        times = [float(time) for time in np.linspace(start, end, steps + 1)]
+        times = _even(start, end, steps)
     return [_level(time, table) for time in times]
+
+
+def _even(start: float, end: float, steps: int) -> list[float]:
+    return [start + (end - start) * i / steps for i in range(steps + 1)]
 
 
 def _level(time: float, table: Discretisation) -> _Level:
