@@ -86,12 +86,8 @@ def _centred(image: Image, size: Size) -> Image:
     for axis, wanted in ((0, size[1]), (1, size[0])):
         have = pixels.shape[axis]
         before = wanted // 2 - have // 2
-        if before < 0:
-            pixels = (
-                pixels[-before : wanted - before]
-                if axis == 0
-                else pixels[:, -before : wanted - before]
-            )
+        if have > wanted:
+            pixels = np.take(pixels, range(-before, wanted - before), axis)
         else:
             spread = [(0, 0)] * pixels.ndim
             spread[axis] = (before, wanted - have - before)

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato import __version__
 from sfumato.containers.atomic import replacing, translated
 from sfumato.engine.pictures.infotext import Record, write_text
+from sfumato.engine.pictures.program import PROGRAM, VERSION
 from sfumato.engine.pictures.used import FileUsed
 from sfumato.engine.pictures.write import Texts, encode, plain
 from sfumato.engine.request import Request
@@ -74,7 +74,7 @@ class Picture:
 
     def texts(self) -> Texts:
         """What is written beside the pixels."""
-        return Texts(plain(write_text(self.record)), self.to_json(), f"Sfumato {__version__}")
+        return Texts(plain(write_text(self.record)), self.to_json(), PROGRAM)
 
     def to_json(self) -> str:
         """Our own chunk: the program's version, and every file by its sha256; ASCII."""
@@ -89,7 +89,7 @@ class Picture:
             for file in self.files
         ]
         return json.dumps(
-            {"version": __version__, "seed": self.seed, "files": files, "notes": [*self.notes]}
+            {"version": VERSION, "seed": self.seed, "files": files, "notes": [*self.notes]}
         )
 
 

@@ -6,15 +6,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sfumato import __version__
 from sfumato.engine.pictures.infotext import Record
+from sfumato.engine.pictures.program import PROGRAM
 from sfumato.engine.pictures.settings import ORDER, SETTINGS
 from sfumato.engine.pictures.used import FileUsed
 from sfumato.engine.pictures.values import show
 from sfumato.engine.request import Request
-
-PROGRAM = f"Sfumato {__version__}"
-"""A1111 applies its rules for old versions to names such as "v1.5.0" alone"""
 
 
 @dataclass(frozen=True, slots=True)

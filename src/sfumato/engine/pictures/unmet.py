@@ -14,9 +14,10 @@ SPECIAL = (
 """keys that are read with the others in mind"""
 
 QUIET = (
-    "Model hash", "VAE hash", "Lora hashes", "TI hashes", "Hypernet hashes", "Hashes", "Version",
-    "Init image hash", "User", "Batch size", "Batch pos", "Civitai resources", "Civitai metadata", "Created Date",
-    "App", "Backend", "Parser", "Operations", "Template", "Negative Template",
+    "Model hash", "VAE hash", "Lora hashes", "TI hashes", "Hypernet hashes", "Hashes",
+    "Init image hash", "Version", "User", "Batch size", "Batch pos", "Civitai resources",
+    "Civitai metadata", "Created Date", "App", "Backend", "Parser", "Operations", "Template",
+    "Negative Template",
 )  # fmt: skip
 """keys that change no pixel of the picture"""
 
