@@ -7,6 +7,10 @@
     print(sf.inspect("anything-v3.ckpt").identity.title)
     sf.convert("anything-v3.ckpt", "anything-v3.safetensors", dtype="f16")
 
+    painter = sf.load("anything-v3.safetensors", models=["models"])
+    for picture in painter.generate("a lighthouse at dusk <lora:ink:0.8>", steps=20, seed=1):
+        picture.save("lighthouse.png")
+
 Every name below is loaded when it is first used.
 """
 
@@ -24,6 +28,11 @@ if TYPE_CHECKING:
     from sfumato.containers.open import open_model
     from sfumato.containers.save import save
     from sfumato.containers.tensor import Tensor
+    from sfumato.engine.open import load_painter as load
+    from sfumato.engine.painter import Painter
+    from sfumato.engine.pictures.picture import Picture
+    from sfumato.engine.progress import Progress
+    from sfumato.engine.request import Hires, Init, Inpaint, Request
     from sfumato.errors import (
         BadFile,
         Damaged,
@@ -42,9 +51,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
-    "DTYPES", "BadFile", "Card", "DType", "Damaged", "Dangerous", "ModelFile", "NotAModel",
-    "SfumatoError", "Tensor", "Unsupported", "Verdict", "__version__", "convert", "ema",
-    "identify", "inspect", "join", "metadata", "open_model", "prune", "repair", "save", "split",
+    "DTYPES", "BadFile", "Card", "DType", "Damaged", "Dangerous", "Hires", "Init", "Inpaint",
+    "ModelFile", "NotAModel", "Painter", "Picture", "Progress", "Request", "SfumatoError", "Tensor",
+    "Unsupported", "Verdict", "__version__", "convert", "ema", "identify", "inspect", "join",
+    "load", "metadata", "open_model", "prune", "repair", "save", "split",
 ]  # fmt: skip
 
 
@@ -89,10 +99,27 @@ def _operations() -> dict[str, object]:
     }
 
 
+def _engine() -> dict[str, object]:
+    from sfumato.engine import open as opening
+    from sfumato.engine import painter, progress, request
+    from sfumato.engine.pictures import picture
+
+    return {
+        "load": opening.load_painter,
+        "Painter": painter.Painter,
+        "Picture": picture.Picture,
+        "Progress": progress.Progress,
+        "Request": request.Request,
+        "Hires": request.Hires,
+        "Init": request.Init,
+        "Inpaint": request.Inpaint,
+    }
+
+
 def __getattr__(name: str) -> object:
     """Load a public name when it is first asked for, so that `import sfumato` costs nothing."""
     if name in __all__:
-        for room in (_containers, _catalogue, _operations):
+        for room in (_containers, _catalogue, _operations, _engine):
             found = room()
             globals().update({key: value for key, value in found.items() if key in __all__})
             if name in found:

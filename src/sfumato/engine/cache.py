@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from sfumato.engine.loading import load
 
 if TYPE_CHECKING:
+    import torch
+
     from sfumato.engine.model import Model
+    from sfumato.engine.original import Weights
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -74,16 +77,16 @@ class Models:
         self,
         path: str | PathLike[str],
         *,
-        device: str = "auto",
-        dtype: str = "auto",
-        weights: str = "live",
-        vae_dtype: str | None = None,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        weights: Weights = "live",
+        vae_dtype: str | torch.dtype | None = None,
     ) -> Model:
         """The checkpoint at `path` as `engine.loading.load` gives it; raises what that raises."""
         key = (stamps(path), device, dtype, weights, vae_dtype)
         return self._kept.get(
             key,
-            lambda: load(path, device=device, dtype=dtype, weights=weights, vae_dtype=vae_dtype),  # pyright: ignore[reportArgumentType]
+            lambda: load(path, device=device, dtype=dtype, weights=weights, vae_dtype=vae_dtype),
         )
 
     def close(self) -> None:

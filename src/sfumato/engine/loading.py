@@ -263,6 +263,15 @@ def network(part: Part, where: Placement, path: Path) -> Network:
     return Network(part.role, part.prefix, module, part.sizes)
 
 
+def filled(network: Network, model: Model) -> None:
+    """Read the weights of a network of `model` again, after they were let go of."""
+    where, prefix = model.placement, network.prefix
+    wanted = {name: model.tensors[prefix + name] for name, _ in network.module.named_parameters()}
+    dtype = where.vae_dtype if network.role == "vae" else where.dtype
+    with torch.inference_mode(False):  # weights made inside could not be changed outside
+        fill(network.module, wanted, device=where.device, dtype=dtype, source=model.path)
+
+
 def _refuse_no_numbers(module: torch.nn.Module, part: Part, path: Path, dtype: torch.dtype) -> None:
     """One sum for each weight: NaN and infinity survive it."""
     for name, weight in module.named_parameters():

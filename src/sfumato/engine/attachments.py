@@ -1,0 +1,147 @@
+"""The LoRAs, hypernetworks and embeddings at work in one model, as prompts and callers ask."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sfumato.engine.adapters import hypernetworks
+from sfumato.engine.adapters.embedding import Embedding, carried_embeddings
+from sfumato.engine.adapters.embeddings import EmbeddingTable
+from sfumato.engine.adapters.hypernetworks import Hypernetwork, read_hypernetwork
+from sfumato.engine.adapters.lora import Lora, read_lora
+from sfumato.engine.adapters.patches import Patches, Use
+from sfumato.engine.applied import Applied
+from sfumato.engine.cache import Recent, Stamp, stamps
+from sfumato.engine.prompt.tags import Calls, HypernetworkCall, LoraCall
+from sfumato.engine.prompt.tokens import Tokenizer
+from sfumato.errors import SfumatoError, UsageError
+from sfumato.library.find import Shelf
+
+if TYPE_CHECKING:
+    from sfumato.engine.model import Model
+
+KEPT = 16
+"""files of each kind that stay read or open"""
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """What is at work for one pass, and what became of all that was asked for."""
+
+    reports: tuple[Applied, ...] = ()
+    notes: tuple[str, ...] = ()
+    """what was asked for and is not there, one sentence each"""
+    carried: tuple[Embedding, ...] = ()
+    """embeddings that the LoRAs brought along"""
+    key: Hashable = ()
+    """equal where text encoders give the same"""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a caller attached, beside what prompts ask for."""
+
+    kind: Literal["lora", "hypernetwork"]
+    path: Path
+    call: LoraCall | HypernetworkCall
+
+
+class Attachments:
+    """Attaches what is asked for and takes off what no longer is."""
+
+    def __init__(self, model: Model, shelf: Shelf) -> None:
+        """For one loaded model, with files from `shelf`."""
+        self.standing: list[Standing] = []
+        """what every prompt is painted with, in order"""
+        self._model, self._shelf = model, shelf
+        self._patches = Patches(model)
+        self._acting = ExitStack()
+        self._loras: Recent[Hashable, Lora] = Recent(KEPT, Lora.close)
+        self._hypernetworks: Recent[Hashable, Hypernetwork] = Recent(KEPT)
+        self._words: EmbeddingTable | None = None
+
+    def set(self, calls: Calls) -> Attached:
+        """Have what `calls` and `standing` ask for at work, and nothing else.
+
+        A name that is nowhere is a note, as in A1111; a file that is there and does not fit, or
+        cannot be read, raises what `read_lora` and `read_hypernetwork` raise.
+        """
+        notes = list(calls.notes)
+        loras = [(s.path, s.call) for s in self.standing if isinstance(s.call, LoraCall)]
+        acting = [(s.path, s.call) for s in self.standing if isinstance(s.call, HypernetworkCall)]
+        for call in calls.loras:
+            path = self._found("lora", call.name, notes)
+            loras += [] if path is None else [(path, call)]
+        for call in calls.hypernetworks:
+            path = self._found("hypernetwork", call.name, notes)
+            acting += [] if path is None else [(path, call)]
+        uses = [self._use(path, call) for path, call in loras]
+        reports = [*self._patches.set(uses), *self._act(acting)]
+        carried = [e for use in uses for e in self._carried(use.lora, notes)]
+        texts = tuple((stamps(path), call.te, call.dyn) for path, call in loras)
+        return Attached(tuple(reports), tuple(notes), tuple(carried), texts)
+
+    def clear(self) -> None:
+        """Have the model as its file is, bit for bit."""
+        self._acting.close()
+        self._patches.clear()
+
+    def close(self) -> None:
+        """`clear`, and let go of all files."""
+        self.clear()
+        self._loras.shrink()
+        self._hypernetworks.shrink()
+
+    def refresh(self) -> None:
+        """Look for embeddings again."""
+        self._words = None
+
+    def find(self, kind: Literal["lora", "hypernetwork"], name: str) -> Path:
+        """The file that a caller means; raises UsageError with the nearest names."""
+        return self._shelf.find(kind, name)
+
+    def words(self, attached: Attached) -> EmbeddingTable:
+        """The names of embeddings that may stand in a prompt."""
+        if self._words is None:
+            self._words = EmbeddingTable(self._model, Tokenizer())
+            self._words.add_shelf(self._shelf)
+        return self._words.for_prompt(attached.carried)
+
+    def _found(
+        self, kind: Literal["lora", "hypernetwork"], name: str, notes: list[str]
+    ) -> Path | None:
+        try:
+            found = self._shelf.resolve(kind, name, paths=False)
+        except UsageError as error:
+            notes.append(f"{error}; it is left out")
+            return None
+        notes += [found.note] if found.note else []
+        return found.path
+
+    def _use(self, path: Path, call: LoraCall) -> Use:
+        lora = self._loras.get(
+            (stamps(path), call.name), lambda: read_lora(path, self._model, name=call.name)
+        )
+        return Use(lora, call.te, call.unet, call.dyn or 0)
+
+    def _act(self, wanted: Iterable[tuple[Path, HypernetworkCall]]) -> tuple[Applied, ...]:
+        self._acting.close()
+        uses: list[tuple[Hypernetwork, float]] = []
+        for path, call in wanted:
+            key: tuple[Stamp, ...] = stamps(path)
+            read = self._hypernetworks.get(key, lambda path=path: read_hypernetwork(path))
+            uses.append((read, call.multiplier))
+        if not uses:
+            return ()
+        return self._acting.enter_context(hypernetworks.attach(self._model, uses))
+
+    def _carried(self, lora: Lora, notes: list[str]) -> tuple[Embedding, ...]:
+        try:
+            return carried_embeddings(lora.embeddings, lora.path)
+        except SfumatoError as error:
+            notes.append(f"the embeddings inside it are left out: {error}")
+            return ()

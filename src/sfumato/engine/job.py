@@ -1,0 +1,164 @@
+"""A request with all that it leaves open settled: sizes, seeds, samplers, texts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sfumato.engine.latents import Larger, Size, larger
+from sfumato.engine.noise.generators import draw_seed
+from sfumato.engine.noise.variation import picture_seeds
+from sfumato.engine.pictures.geometry import whole_latents
+from sfumato.engine.pictures.upscale import Upscaler, find_upscaler
+from sfumato.engine.sampling.levels import AUTOMATIC, resolve
+from sfumato.engine.sampling.registry import find_sampler
+from sfumato.engine.texts import Texts, hires_texts, remarks, texts
+from sfumato.errors import UsageError
+
+if TYPE_CHECKING:
+    from sfumato.engine.model import Model
+    from sfumato.engine.prompt.styles import Styles
+    from sfumato.engine.request import Request
+    from sfumato.engine.sampling.sampler import Sampler
+    from sfumato.engine.sampling.schedules import Schedule
+
+LARGEST = 16384
+"""pixels along one side"""
+
+SIZES: dict[str, int] = {"sd1": 512, "sd2": 512, "sdxl": 1024, "sdxl-refiner": 1024}
+"""family → pixels along a side that it was made for; SD2 models that predict v: 768"""
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """The second pass, at a larger size."""
+
+    to: Larger
+    steps: int
+    sampler: Sampler
+    schedule: str
+    upscaler: Upscaler
+    texts: Texts
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What is to be done."""
+
+    request: Request
+    """with its size and seeds settled"""
+    size: Size
+    """width and height of the first pass"""
+    sampler: Sampler
+    schedule: str
+    """"Automatic" only where the sampler has none of its own"""
+    texts: Texts
+    seeds: tuple[int, ...]
+    """one for each picture"""
+    subseeds: tuple[int, ...]
+    second: Second | None = None
+    notes: tuple[str, ...] = ()
+
+
+def job(request: Request, model: Model, styles: Styles) -> Job:
+    """Settle a request.
+
+    Raises UsageError, in one sentence with the nearest valid name, for what makes no sense.
+    """
+    notes = list(remarks(request, styles))
+    _check(request)
+    asked = _asked_size(request, model)
+    size = whole_latents(*asked)
+    if size != asked:
+        notes.append(
+            f"{asked[0]}×{asked[1]} pixels became {size[0]}×{size[1]}: sides are multiples of 8"
+        )
+    settled = replace(request, width=size[0], height=size[1], seed=_seed(request.seed))
+    settled = replace(
+        settled, variation=replace(settled.variation, seed=_seed(settled.variation.seed))
+    )
+    sampler, own = find_sampler(request.sampler)
+    schedule = _schedule(sampler, own, request.schedule)
+    seeds, subseeds = picture_seeds(
+        settled.seed,
+        settled.variation.seed,
+        request.batch * request.count,
+        strength=request.variation.strength,
+    )
+    second = _second(settled, size, sampler, own, styles)
+    if second is not None and request.init is not None and request.init.inpaint is not None:
+        notes.append("what is painted under a mask is not enlarged: the second pass is left out")
+        second = None
+    return Job(
+        settled, size, sampler, schedule, texts(request, styles), seeds, subseeds, second,
+        tuple(notes),
+    )  # fmt: skip
+
+
+def _check(request: Request) -> None:
+    """Numbers that cannot be meant."""
+    counts = (("steps", request.steps), ("batch", request.batch), ("count", request.count))
+    for name, number in counts:
+        if number < 1:
+            raise UsageError(f"{name} is {number}, and a picture takes 1 or more")
+    if request.clip_skip < 1:
+        raise UsageError(f"clip skip is {request.clip_skip}; 1 is the whole text encoder")
+    for name, strength in _strengths(request):
+        if not 0 <= strength <= 1:
+            raise UsageError(f"{name} is {strength:g}; it lies between 0 and 1")
+    if max(request.width, request.height) > LARGEST or min(request.width, request.height) < 0:
+        raise UsageError(
+            f"{request.width}×{request.height} pixels; a side has at most {LARGEST}, and 0 leaves "
+            "it to the model"
+        )
+
+
+def _strengths(request: Request) -> list[tuple[str, float]]:
+    found = [
+        ("the variation strength", request.variation.strength),
+        ("the refiner's switch", request.refiner_switch),
+    ]
+    if request.init is not None:
+        found.append(("the denoising strength", request.init.denoise))
+    if request.hires is not None:
+        found.append(("the second pass's denoising strength", request.hires.denoise))
+    return found
+
+
+def _asked_size(request: Request, model: Model) -> Size:
+    """What was asked for; else the size of the picture it starts from, or the model's own."""
+    if request.init is not None and not (request.width or request.height):
+        return request.init.image.size
+    usual = 768 if model.family == "sd2" and model.prediction == "v" else SIZES[model.family]
+    return request.width or usual, request.height or usual
+
+
+def _seed(seed: int) -> int:
+    return draw_seed() if seed < 0 else seed
+
+
+def _schedule(sampler: Sampler, own: Schedule | None, name: str) -> str:
+    """What a sampler's name says wins over what is said beside it."""
+    found = own or resolve(sampler, name)
+    return AUTOMATIC if found is None else found.name
+
+
+def _second(
+    request: Request, size: Size, first: Sampler, own: Schedule | None, styles: Styles
+) -> Second | None:
+    hires = request.hires
+    if hires is None:
+        return None
+    sampler, named = find_sampler(hires.sampler) if hires.sampler else (first, own)
+    schedule = _schedule(sampler, named, hires.schedule or request.schedule)
+    to = larger(request, *size)
+    if max(to.size) > LARGEST:
+        raise UsageError(f"the second pass would make {to.size[0]}×{to.size[1]} pixels")
+    return Second(
+        to,
+        hires.steps or request.steps,
+        sampler,
+        schedule,
+        find_upscaler(hires.upscaler),
+        hires_texts(request, styles),
+    )

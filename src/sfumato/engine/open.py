@@ -1,0 +1,63 @@
+"""From a file's name to a painter, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfumato.engine.loading import load
+from sfumato.engine.painter import Painter
+from sfumato.engine.prompt.styles import read_styles
+from sfumato.library.find import Shelf
+
+if TYPE_CHECKING:
+    import torch
+
+    from sfumato.engine.original import Weights
+
+AnyPath = str | PathLike[str]
+
+
+def load_painter(
+    model: AnyPath,
+    vae: str = "auto",
+    *,
+    models: Iterable[AnyPath] = (),
+    styles: Iterable[AnyPath] = (),
+    device: str | torch.device = "auto",
+    dtype: str | torch.dtype = "auto",
+    vae_dtype: str | torch.dtype | None = None,
+    weights: Weights = "live",
+    offload: bool = False,
+    compiled: bool = False,
+) -> Painter:
+    """Load a checkpoint, ready to paint.
+
+    model: a path, or a name in `models` and in the folders of SFUMATO_MODELS, where LoRAs and all
+    else that prompts name are looked for too. vae: "auto" (A1111's rules), "none" (the checkpoint's
+    own), a name or a path. styles: files like A1111's styles.csv. The rest is explained at
+    `engine.loading.load` and at `Painter`; raises what these raise.
+    """
+    shelf = Shelf.from_environment(models)
+    path = Path(model)
+    loaded = load(
+        path if path.exists() else shelf.find("checkpoint", str(model)),
+        device=device,
+        dtype=dtype,
+        weights=weights,
+        vae_dtype=vae_dtype,
+    )
+    try:
+        return Painter(
+            loaded,
+            shelf=shelf,
+            vae=vae,
+            styles=read_styles(styles),
+            offload=offload,
+            compiled=compiled,
+        )
+    except BaseException:
+        loaded.close()
+        raise

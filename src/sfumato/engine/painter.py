@@ -1,0 +1,212 @@
+"""A painter: a loaded model, and all that is needed to make pictures with it."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sfumato.containers.text import escape
+from sfumato.engine.attachments import Standing
+from sfumato.engine.autoencoding.choose import choose_vae
+from sfumato.engine.autoencoding.load import load_vae, report, swapped, use_vae
+from sfumato.engine.autoencoding.preview import Previews
+from sfumato.engine.cache import Models
+from sfumato.engine.hashing import Hashing
+from sfumato.engine.job import Job, job
+from sfumato.engine.pictures.picture import Picture
+from sfumato.engine.progress import Progress
+from sfumato.engine.prompt.tags import HypernetworkCall, LoraCall
+from sfumato.engine.request import Request
+from sfumato.engine.side import Side
+from sfumato.engine.work import Tools, work
+from sfumato.errors import UsageError
+from sfumato.library.find import Shelf
+
+if TYPE_CHECKING:
+    from sfumato.engine.applied import Applied
+    from sfumato.engine.model import Model
+    from sfumato.engine.prompt.styles import Styles
+
+
+class Painter:
+    """Paints requests with one checkpoint.
+
+    The pictures of a batch are painted one by one on the CPU, where that costs nothing, and each is
+    bit for bit what it would be alone; on GPUs they are painted together. What a prompt attached
+    stays in the weights until another prompt asks for something else, so that the next picture
+    need not wait for it; `detach` takes it off.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        shelf: Shelf | None = None,
+        vae: str = "auto",
+        styles: Styles | None = None,
+        offload: bool = False,
+        compiled: bool = False,
+        models: Models | None = None,
+    ) -> None:
+        """shelf: where names of files are looked up. vae: "auto" (A1111's rules), "none" (the
+        checkpoint's own), a name or a path. styles: by name, for requests that name them.
+        offload: keep only the part of the model in memory that is at work. compiled: let torch
+        compile the UNet, which pays off after many pictures of one size. models: where refiners
+        are loaded from and kept.
+
+        Raises UsageError for a VAE that is not there, and what `load_vae` raises.
+        """
+        self.model = model
+        self.shelf = shelf if shelf is not None else Shelf()
+        self.styles: Mapping[str, object] = styles or {}
+        self.applied: tuple[Applied, ...] = ()
+        """what became of every file that the last picture was to be painted with"""
+        self._styles: Styles = styles or {}
+        self._side = Side(model, self.shelf, offload=offload, compiled=compiled)
+        self._tools = Tools(
+            self.shelf, Hashing(), Previews(), models if models is not None else Models()
+        )
+        self._vae: tuple[Applied, ...] = ()
+        self._set_vae(vae)
+
+    def paint(self, request: Request) -> Iterator[Progress | Picture]:
+        """Paint a request: every step, and every picture as soon as it is finished.
+
+        Closing the iterator stops at once: pictures that were yielded are whole, the rest is
+        dropped, and the model is as its file is. So it is after any error.
+
+        Raises UsageError for what makes no sense, before anything is painted; Refused and what
+        reading files raises for adapters that do not fit; SfumatoError for a UNet that gives NaN.
+        """
+        planned = job(request, self.model, self._styles)
+        return self._paint(planned)
+
+    def _paint(self, planned: Job) -> Iterator[Progress | Picture]:
+        try:
+            for event in work(planned, self._side, self._tools, self._vae):
+                if isinstance(event, Picture):
+                    self.applied = self._side.reports()
+                yield event
+        except BaseException:
+            self._side.detach()
+            raise
+
+    def generate(
+        self, prompt: str = "", *, cfg: float | None = None, **options: object
+    ) -> list[Picture]:
+        """Paint a prompt and wait for the pictures.
+
+        cfg: the guidance scale. options: any field of `Request` (`negative`, `steps`, `seed`,
+        `width`, `hires`, `init` …). Raises UsageError for an option that is none, and what `paint`
+        raises.
+        """
+        return [
+            event
+            for event in self.paint(request_of(prompt, cfg, options))
+            if isinstance(event, Picture)
+        ]
+
+    @contextmanager
+    def lora(
+        self, name: str | Path, strength: float = 1.0, *, unet: float | None = None
+    ) -> Generator[None]:
+        """Paint with a LoRA inside, beside those that prompts name.
+
+        name: a name or a path. strength: in the text encoders, and in the UNet unless `unet` says
+        otherwise. Raises UsageError for a name that is nowhere.
+        """
+        path = self._side.attachments.find("lora", str(name))
+        called = str(name) if isinstance(name, str) and path != Path(name) else path.stem
+        wide = strength if unet is None else unet
+        with self._standing(Standing("lora", path, LoraCall(called, strength, wide))):
+            yield
+
+    @contextmanager
+    def hypernetwork(self, name: str | Path, multiplier: float = 1.0) -> Generator[None]:
+        """Paint with a hypernetwork inside, beside those that prompts name."""
+        path = self._side.attachments.find("hypernetwork", str(name))
+        call = HypernetworkCall(path.stem, multiplier)
+        with self._standing(Standing("hypernetwork", path, call)):
+            yield
+
+    @contextmanager
+    def vae(self, name: str | Path) -> Generator[None]:
+        """Paint with another VAE inside; "none" is the checkpoint's own."""
+        before = self._vae
+        choice = choose_vae(self.model.path, str(name), self.shelf, baked=True)
+        if choice.path is None:
+            own = self._own_vae
+            if own is None:
+                raise UsageError(f"{escape(str(self.model.path))}: has no VAE inside")
+            network = own
+            self._vae = ()
+        else:
+            network = load_vae(choice.path, self.model)
+            self._vae = (report(network, choice.sentence()),)
+        try:
+            with swapped(self.model, network):
+                yield
+        finally:
+            self._vae = before
+
+    def detach(self) -> None:
+        """Take off what prompts attached: the weights are the file's, bit for bit."""
+        self._side.detach()
+
+    def refresh(self) -> None:
+        """Look for files again that came after the painter began."""
+        self.shelf.refresh()
+        self._side.refresh()
+
+    def close(self) -> None:
+        """Let go of the model and of every file."""
+        self._side.close()
+        self._tools.models.close()
+        self.model.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @contextmanager
+    def _standing(self, standing: Standing) -> Generator[None]:
+        self._side.attachments.standing.append(standing)
+        try:
+            yield
+        finally:
+            self._side.attachments.standing.remove(standing)
+
+    def _set_vae(self, wish: str) -> None:
+        own = [network for network in self.model.networks if network.role == "vae"]
+        self._own_vae = own[0] if own else None
+        choice = choose_vae(self.model.path, wish, self.shelf, baked=bool(own))
+        if choice.path is not None:
+            network = load_vae(choice.path, self.model)
+            use_vae(self.model, network)
+            self._vae = (report(network, choice.sentence()),)
+
+
+def request_of(prompt: str, cfg: float | None, options: Mapping[str, object]) -> Request:
+    """A request from options by name; raises UsageError for a name that is none."""
+    known = {entry.name for entry in fields(Request)}
+    for name in options:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(f"there is no option {escape(name)}{hint}")
+    request = replace(Request(prompt), **options)  # pyright: ignore[reportArgumentType]
+    if cfg is not None:
+        request = replace(request, guidance=replace(request.guidance, scale=cfg))
+    return request

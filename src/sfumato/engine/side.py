@@ -1,0 +1,100 @@
+"""One checkpoint at work: its adapters, its prompts, and which of its parts are in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sfumato.engine.attachments import Attached, Attachments
+from sfumato.engine.conditions import Calls, Conditions, Encoder
+from sfumato.engine.memory import Offload
+
+if TYPE_CHECKING:
+    from sfumato.engine.applied import Applied
+    from sfumato.engine.model import Model, Network
+    from sfumato.engine.request import Request
+    from sfumato.engine.texts import Texts
+    from sfumato.library.find import Shelf
+
+TEXTS = ("text_encoder", "text_encoder_2")
+
+
+class Side:
+    """What the painter keeps for each model: the base, and a refiner where there is one."""
+
+    def __init__(
+        self, model: Model, shelf: Shelf, *, offload: bool = False, compiled: bool = False
+    ) -> None:
+        """offload, compiled: see `Painter`."""
+        self.model = model
+        self.attachments = Attachments(model, shelf)
+        self.encoder = Encoder(model)
+        self.unet: Callable[..., Tensor] = model.unet
+        """the UNet, compiled where that was asked for"""
+        if compiled:
+            self.unet = torch.compile(model.unet)  # pyright: ignore[reportUnknownMemberType]
+        self._attached = Attached()
+        self._offload = Offload(model, self._returned) if offload else None
+        self._stale = False
+        """whether weights came back from the file without what was written into them"""
+
+    def ready(self, texts: Texts) -> Attached:
+        """Attach what the prompts of a pass ask for."""
+        if self._offload is not None:
+            patched = texts.calls.loras or self.attachments.standing
+            self._offload.need(*TEXTS, *(("unet",) if patched else ()))
+        if self._stale:
+            self.attachments.clear()
+            self._stale = False
+        self._attached = self.attachments.set(texts.calls)
+        self.encoder.forget()
+        return self._attached
+
+    def conditions(
+        self, texts: Texts, calls: Calls, request: Request, size: tuple[int, int]
+    ) -> Conditions:
+        """The prompts of a pass that makes pictures of `size`, after `ready`."""
+        return self.encoder.conditions(
+            texts.prompt,
+            texts.negative,
+            calls,
+            request,
+            size=size,
+            words=self.attachments.words(self._attached),
+            key=self._attached.key,
+        )
+
+    def need(self, *roles: str) -> None:
+        """Have these parts in memory and, where memory is to be saved, no other."""
+        if self._offload is not None:
+            self._offload.need(*roles)
+
+    def reports(self) -> tuple[Applied, ...]:
+        """What became of every adapter and embedding of the last pass."""
+        return (*self._attached.reports, *self.encoder.reports.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was asked for and is not there."""
+        return self._attached.notes
+
+    def detach(self) -> None:
+        """Have the weights as the file has them."""
+        self.attachments.clear()
+        self._stale = False
+
+    def refresh(self) -> None:
+        """Look for embeddings again."""
+        self.attachments.refresh()
+        self.encoder.shrink()
+
+    def close(self) -> None:
+        """Detach, and let go of all files but the model's."""
+        self.attachments.close()
+        self.encoder.shrink()
+
+    def _returned(self, network: Network) -> None:
+        self._stale = True

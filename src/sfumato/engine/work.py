@@ -1,0 +1,336 @@
+"""A job carried out: first pass, second pass, pictures; one group of pictures after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import torch
+from torch import Tensor
+
+from sfumato.engine.autoencoding.load import vae_network
+from sfumato.engine.autoencoding.preview import Previews, show
+from sfumato.engine.cache import Models
+from sfumato.engine.conditions import Calls, Conditions
+from sfumato.engine.finishing import File, composed, files_of, picture, sentences
+from sfumato.engine.hashing import Hashing
+from sfumato.engine.latents import (
+    Canvas,
+    canvas_of,
+    enlarge,
+    fill_latent,
+    images,
+    open_region,
+    plain_canvas,
+)
+from sfumato.engine.networks.seamless import seamless
+from sfumato.engine.noise.variation import PictureNoise
+from sfumato.engine.passes import Pass, sample
+from sfumato.engine.pictures.picture import Picture
+from sfumato.engine.progress import Progress, Stage
+from sfumato.engine.prompt.tags import Calls as TagCalls
+from sfumato.engine.route import Route, route
+from sfumato.engine.side import Side
+from sfumato.library.find import Shelf
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from sfumato.engine.applied import Applied
+    from sfumato.engine.job import Job, Second
+    from sfumato.engine.step import Step
+    from sfumato.engine.texts import Texts
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a painter keeps beside its model."""
+
+    shelf: Shelf
+    hashing: Hashing
+    previews: Previews
+    models: Models
+    """refiners"""
+
+
+@dataclass(slots=True)
+class Work:
+    """A job under way."""
+
+    job: Job
+    side: Side
+    tools: Tools
+    vae: tuple[Applied, ...]
+    first: Route
+    second: Route | None
+    canvas: Canvas = field(default_factory=Canvas)
+    refiner: Side | None = None
+    notes: list[str] = field(default_factory=list[str])
+    """what was found out on the way"""
+    done: int = 0
+    """steps made"""
+
+    @property
+    def total(self) -> int:
+        """Steps that the whole job takes."""
+        each = self.first.steps + (self.second.steps if self.second is not None else 0)
+        return each * len(self.job.seeds)
+
+    def note(self, sentence: str) -> None:
+        """Remember a sentence, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
+
+def work(
+    job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]
+) -> Iterator[Progress | Picture]:
+    """Carry out a job: every step, and every picture when it is finished."""
+    now = Work(job, side, tools, vae, *_routes(job, side))
+    vae_network(side.model)  # there must be one: said before the work, not after
+    tools.hashing.begin(side.model.path)
+    networks = (side.model.unet, vae_network(side.model).module)
+    if job.request.tiling:
+        for module in networks:
+            seamless(module, True)
+    try:
+        side.need("vae")
+        now.canvas = _inferring(lambda: _canvas(now))
+        for indices in _groups(now):
+            yield from _group(now, indices)
+    finally:
+        if job.request.tiling:
+            for module in networks:
+                seamless(module, False)
+
+
+def _routes(job: Job, side: Side) -> tuple[Route, Route | None]:
+    request, init = job.request, job.request.init
+    first = route(
+        job.sampler,
+        job.schedule,
+        request.steps,
+        request,
+        side.model,
+        denoise=None if init is None else init.denoise,
+        exact=init is not None and init.exact_steps,
+    )
+    if job.second is None or request.hires is None:
+        return first, None
+    own = job.second
+    second = route(
+        own.sampler,
+        own.schedule,
+        own.steps,
+        request,
+        side.model,
+        denoise=request.hires.denoise,
+        exact=True,
+    )
+    return first, second
+
+
+def _groups(now: Work) -> Iterator[list[int]]:
+    """Pictures that are painted at once: on the CPU one, so that each is as if alone."""
+    request = now.job.request
+    second = now.job.second
+    alone = now.job.sampler.alone or (second is not None and second.sampler.alone)
+    size = 1 if alone or now.side.model.placement.device.type == "cpu" else request.batch
+    for batch in range(request.count):
+        first = batch * request.batch
+        for start in range(first, first + request.batch, size):
+            yield list(range(start, min(start + size, first + request.batch)))
+
+
+def _canvas(now: Work) -> Canvas:
+    job, model = now.job, now.side.model
+    init = job.request.init
+    if init is None:
+        return plain_canvas(model, job.size, now.note)
+    canvas = canvas_of(model, init, job.size, now.note)
+    if init.inpaint is None or canvas.latent is None:
+        return canvas
+    noise = PictureNoise(job.seeds[: job.request.batch], rng=job.request.rng)
+    return fill_latent(canvas, init.inpaint.fill, noise.first(canvas.latent.shape[1:]))
+
+
+def _group(now: Work, indices: list[int]) -> Iterator[Progress | Picture]:
+    job = now.job
+    conditions = _told(now, job.texts, _calls(now), job.size)
+    latents = yield from _sampled(now, "paint", _pass(now, indices, conditions), indices)
+    if job.second is not None and now.second is not None:
+        latents = yield from _larger(now, job.second, indices, latents)
+    now.side.need("vae")
+    done = _inferring(lambda: images(now.side.model, latents, now.note))
+    reports = (*now.vae, *now.side.reports())
+    notes = [
+        *job.notes, *now.side.model.notes, *sentences(reports), *now.side.notes, *now.notes
+    ]  # fmt: skip
+    for index, image in zip(indices, done, strict=True):
+        whole = composed(image, job, now.canvas)
+        yield picture(whole, job, index, _files(now, reports), now.tools.hashing, notes)
+
+
+def _pass(now: Work, indices: list[int], conditions: Conditions) -> Pass:
+    job = now.job
+    canvas = now.canvas
+    batch = job.request.batch
+    if canvas.latent is not None and len(canvas.latent) > 1:
+        canvas = replace(canvas, latent=canvas.latent[[index % batch for index in indices]])
+    return Pass(
+        now.side,
+        now.first,
+        conditions,
+        job.request,
+        tuple(job.seeds[index] for index in indices),
+        tuple(job.subseeds[index] for index in indices),
+        (job.size[0] // 8, job.size[1] // 8),
+        canvas,
+        refiner=_refiner(now, job.texts, _calls(now), job.size),
+    )
+
+
+def _larger(
+    now: Work, second: Second, indices: list[int], latents: Tensor
+) -> Generator[Progress, None, Tensor]:
+    """The second pass over what the first one made."""
+    assert now.second is not None
+    model = now.side.model
+    now.side.need("vae")
+    made, pictures = _inferring(
+        lambda: enlarge(model, latents.cpu(), second.upscaler, second.to, now.note)
+    )
+    extra = _inferring(lambda: _opened(now, made, pictures))
+    calls = _calls(now)
+    own = Calls(calls.first, second.sampler.calls(second.steps))
+    conditions = _told(now, second.texts, own, second.to.size)
+    again = replace(
+        _pass(now, indices, conditions),
+        way=now.second,
+        cells=(second.to.size[0] // 8, second.to.size[1] // 8),
+        canvas=Canvas(extra=extra),
+        latents=made,
+        refiner=_refiner(now, second.texts, own, second.to.size),
+    )
+    return (yield from _sampled(now, "enlarge", again, indices))
+
+
+def _opened(now: Work, latents: Tensor, pictures: list[Image]) -> Tensor | None:
+    """What an inpainting model looks at in the second pass: the picture, all of it open."""
+    model = now.side.model
+    if model.unet_sizes.inputs != 9:
+        return None
+    pictures = pictures or images(model, latents, now.note)
+    each = [
+        open_region(model, shown, None, latents[n : n + 1], note=now.note)
+        for n, shown in enumerate(pictures)
+    ]
+    return torch.cat(each)
+
+
+def _told(now: Work, texts: Texts, calls: Calls, size: tuple[int, int]) -> Conditions:
+    """Attach what the prompts ask for, and encode them."""
+    now.side.ready(texts)
+    found = _inferring(lambda: now.side.conditions(texts, calls, now.job.request, size))
+    now.side.need("unet")
+    return found
+
+
+def _calls(now: Work) -> Calls:
+    return Calls(now.job.sampler.calls(now.job.request.steps))
+
+
+def _refiner(
+    now: Work, texts: Texts, calls: Calls, size: tuple[int, int]
+) -> Callable[[], tuple[Side, Conditions]] | None:
+    """How the refiner is had when its turn comes; None where there is none."""
+    name = now.job.request.refiner
+    if not name:
+        return None
+
+    def turn() -> tuple[Side, Conditions]:
+        with torch.inference_mode(False):  # weights made inside could not be changed outside
+            side = now.refiner or _load_refiner(now, name)
+            now.refiner = side
+            same = side.model.family == now.side.model.family
+            asked = texts if same else replace(texts, calls=TagCalls())
+            if not same and texts.calls.loras:
+                now.note("LoRAs are not for the refiner, which is of another family")
+            side.ready(asked)
+        found = side.conditions(asked, calls, now.job.request, size)
+        return side, found
+
+    return turn
+
+
+def _load_refiner(now: Work, name: str) -> Side:
+    path = now.tools.shelf.find("checkpoint", name)
+    where = now.side.model.placement
+    model = now.tools.models.get(path, device=where.device, dtype=where.dtype)
+    return Side(model, now.tools.shelf)
+
+
+def _sampled(
+    now: Work, stage: Stage, pass_: Pass, indices: Sequence[int]
+) -> Generator[Progress, None, Tensor]:
+    """The steps of a pass, told one by one."""
+    steps = pass_.way.steps
+    inner = sample(pass_)
+    spent, made = 0.0, 0
+    try:
+        while True:
+            began = time.monotonic()
+            try:
+                step = _inferring(lambda: next(inner))
+            except StopIteration as end:
+                latents: Tensor = end.value
+                break
+            spent += time.monotonic() - began
+            made += 1
+            now.done += len(indices) if made <= steps else 0
+            yield Progress(
+                stage=stage,
+                step=made,
+                steps=max(steps, made),
+                done=now.done,
+                total=now.total,
+                picture=indices[0],
+                pictures=len(now.job.seeds),
+                rate=made / max(spent, 1e-9),
+                preview=_preview(now, step),
+            )
+    finally:
+        inner.close()
+    now.done += len(indices) * max(0, steps - made)  # a sampler that was done early
+    return latents
+
+
+def _preview(now: Work, step: Step) -> Callable[[], Image]:
+    """The first picture of the group as it is by now."""
+
+    def preview() -> Image:
+        now.side.need("unet", "vae")
+        with torch.inference_mode():
+            return show(step.denoised[0], now.tools.previews.of(now.side.model))
+
+    return preview
+
+
+def _files(now: Work, reports: Sequence[Applied]) -> list[File]:
+    model = now.side.model
+    files = [File("checkpoint", model.path.stem, Path(model.path))]
+    if now.refiner is not None:
+        path = now.refiner.model.path
+        files.append(File("refiner", path.stem, path))
+    return files + [file for file in files_of(reports) if file.path.name]
+
+
+def _inferring(make: Callable[[], T]) -> T:
+    """Without what training needs; never across a yield, where it would leak into the caller."""
+    with torch.inference_mode():
+        return make()
