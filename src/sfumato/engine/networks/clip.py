@@ -9,6 +9,7 @@ from torch.nn import functional
 from sfumato.catalogue.trees.text import Text
 from sfumato.engine.networks.attention import split_heads
 from sfumato.engine.networks.in_place import add, multiply
+from sfumato.engine.networks.table import Table
 
 
 def text_heads(sizes: Text) -> int:
@@ -33,8 +34,8 @@ class Embeddings(nn.Module):
 
     def __init__(self, sizes: Text) -> None:
         super().__init__()
-        self.token_embedding = nn.Embedding(sizes.vocabulary, sizes.width)
-        self.position_embedding = nn.Embedding(sizes.positions, sizes.width)
+        self.token_embedding = Table(sizes.vocabulary, sizes.width)
+        self.position_embedding = Table(sizes.positions, sizes.width)
 
 
 class SelfAttention(nn.Module):

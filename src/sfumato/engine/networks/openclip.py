@@ -9,6 +9,7 @@ from torch.nn import functional
 from sfumato.catalogue.trees.text import Text
 from sfumato.engine.networks.clip import at_the_end, causal_attention, text_heads
 from sfumato.engine.networks.in_place import add
+from sfumato.engine.networks.table import Table, spread
 
 
 class PackedAttention(nn.Module):
@@ -71,13 +72,14 @@ class OpenCLIPText(nn.Module):
     def __init__(self, sizes: Text) -> None:
         super().__init__()
         self.sizes = sizes
-        self.positional_embedding = nn.Parameter(0.01 * torch.randn(sizes.positions, sizes.width))
-        self.token_embedding = nn.Embedding(sizes.vocabulary, sizes.width)
+        self.positional_embedding = spread(sizes.positions, sizes.width, deviation=0.01)
+        self.token_embedding = Table(sizes.vocabulary, sizes.width)
         self.transformer = Transformer(sizes)
         self.ln_final = nn.LayerNorm(sizes.width)
         if sizes.projection:
-            scale = sizes.width**-0.5
-            self.text_projection = nn.Parameter(scale * torch.randn(sizes.width, sizes.projection))
+            self.text_projection = spread(
+                sizes.width, sizes.projection, deviation=sizes.width**-0.5
+            )
             self.logit_scale = nn.Parameter(torch.zeros(()))
             """part of every file; of use only when CLIP is trained"""
 

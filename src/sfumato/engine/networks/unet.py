@@ -21,6 +21,7 @@ from sfumato.engine.networks.convolution import Conv2d, memory_format
 from sfumato.engine.networks.in_place import SiLU
 from sfumato.engine.networks.normalisation import norm_groups
 from sfumato.engine.networks.residual import Downsample, ResidualBlock, Upsample
+from sfumato.engine.networks.table import Table
 from sfumato.errors import UsageError
 
 
@@ -64,7 +65,7 @@ class UNetModel(nn.Module):
             layers = (nn.Linear(sizes.labels, time), SiLU(), nn.Linear(time, time))
             self.label_emb = nn.Sequential(nn.Sequential(*layers))
         elif sizes.classes:
-            self.label_emb = nn.Embedding(sizes.classes, time)
+            self.label_emb = Table(sizes.classes, time, deviation=1.0)
         self.input_blocks = nn.ModuleList(plan.down())
         self.middle_block = plan.middle()
         self.output_blocks = nn.ModuleList(plan.up())
