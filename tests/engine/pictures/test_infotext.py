@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -33,6 +34,17 @@ def test_reading_never_fails_and_settles_after_one_round(text: str) -> None:
     if len(record.fields) >= 3:
         again = read_text(write_text(record))
         assert again.fields == record.fields
+
+
+GRAMMAR = re.compile(r'([^\W][\w /-]+):\s*(?:"((?:[^"\\]|\\.)*)"(?=,|$)|([^,]*))(?:,|$)')
+"""a key and its value, as the grammar is told in one expression"""
+
+
+@given(st.text(alphabet='aZ1_ ,:"\\/-é(', max_size=40))
+def test_pairs_are_those_of_the_grammar(line: str) -> None:
+    line = line.strip()
+    expected = [match[1].rstrip() for match in GRAMMAR.finditer(line)]
+    assert [key for key, _ in pairs(line)] == [key for key in expected if len(key) > 1]
 
 
 WHOLE = """a fox, (red:1.2)

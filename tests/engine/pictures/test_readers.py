@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from foreign_pictures import GRAPH, png, with_comment, with_hidden
+from foreign_pictures import GRAPH, node, png, with_comment, with_hidden
 from sfumato.engine.pictures.readers.found import Found
 from sfumato.engine.pictures.readers.registry import READERS, read_picture_record
 from sfumato.engine.pictures.requests import to_request
@@ -118,6 +118,51 @@ def test_a_graph_of_comfyui_is_walked_back_from_its_sampler(tmp_path: Path) -> N
         Size="512x768", Model="v1-5", VAE="kl-f8", Clip_skip="2", RNG="CPU",
     )  # fmt: skip
     assert to_request(found.record)[1] == ()
+
+
+def test_a_graph_whose_sampler_is_in_parts_is_put_together(tmp_path: Path) -> None:
+    graph = {
+        **{key: GRAPH[key] for key in ("4", "5", "6", "7", "10", "11", "13")},
+        "20": node("SamplerCustomAdvanced", noise=["21", 0], guider=["22", 0], sampler=["23", 0],
+                   sigmas=["24", 0], latent_image=["5", 0]),
+        "21": node("RandomNoise", noise_seed=77),
+        "22": node("CFGGuider", cfg=3.5, model=["10", 0], positive=["6", 0], negative=["7", 0]),
+        "23": node("KSamplerSelect", sampler_name="euler_ancestral"),
+        "24": node("BasicScheduler", scheduler="sgm_uniform", steps=["25", 0], denoise=1.0),
+        "25": node("PrimitiveInt", value=12),
+    }  # fmt: skip
+    found = told(png(tmp_path / "a.png", {"prompt": graph}))
+    assert (found.record.prompt.startswith("a fox"), found.record.negative) == (True, "bad")
+    told_fields = [found.record.fields[key] for key in ("Seed", "CFG scale", "Sampler", "Model")]
+    assert told_fields == ["77", "3.5", "Euler a", "v1-5"]
+    assert [found.record.fields[key] for key in ("Steps", "Schedule type")] == ["12", "SGM Uniform"]
+
+
+def test_of_two_passes_the_first_is_told(tmp_path: Path) -> None:
+    second = dict(GRAPH["3"]["inputs"], seed=9, denoise=0.5, latent_image=["31", 0])
+    graph = {
+        "30": node("KSampler", **second),
+        "31": node("LatentUpscaleBy", samples=["3", 0], scale_by=1.5),
+        **GRAPH,
+    }
+    found = told(png(tmp_path / "a.png", {"prompt": graph}))
+    assert found.record.fields["Seed"] == "5"
+    assert any("2 samplers" in note for note in found.notes)
+
+
+def test_a_prompt_that_comes_from_other_nodes_is_found(tmp_path: Path) -> None:
+    graph = {
+        **GRAPH,
+        "6": node("CLIPTextEncodeSDXL", text_g=["40", 0], text_l=["40", 0], clip=["4", 1], width=9),
+        "40": node("StringConcatenate", string_a=["41", 0], string_b="in snow"),
+        "41": node("PrimitiveString", value="a fox"),
+        "7": node("ConditioningCombine", conditioning_1=["42", 0], conditioning_2=["43", 0]),
+        "42": node("CLIPTextEncode", text="bad", clip=["4", 1]),
+        "43": node("CLIPTextEncode", text="worse", clip=["4", 1]),
+    }
+    found = told(png(tmp_path / "a.png", {"prompt": graph}))
+    assert found.record.prompt.startswith("in snow a fox<lora:")
+    assert found.record.negative == "bad\nworse"
 
 
 def test_a_graph_in_the_exif_of_a_webp_is_read(tmp_path: Path) -> None:

@@ -123,6 +123,11 @@ def test_ensd_is_told_where_it_has_a_part() -> None:
     assert "ENSD" not in from_request(request, facts(request, ensd_used=False)).fields
 
 
+def test_a_sampler_without_schedules_says_automatic() -> None:
+    request = Request(seed=1, width=8, height=8, sampler="DDIM", schedule="Karras")
+    assert from_request(request, facts(request, schedule="")).fields["Schedule type"] == "Automatic"
+
+
 def asked(fields: str) -> tuple[Request, tuple[str, ...]]:
     return to_request(read_text(f"a [fox:wolf:3]\nSteps: 20, Seed: 1, Sampler: DDIM, {fields}"))
 

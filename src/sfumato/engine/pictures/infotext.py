@@ -13,6 +13,9 @@ NEGATIVE = "Negative prompt:"
 ENOUGH = 3
 """pairs that a line must hold to be the settings, and not a line of the prompt"""
 
+LONGEST = 1 << 20
+"""characters of a line that may be settings"""
+
 RAW = ("Hashes", "Civitai resources", "Civitai metadata")
 """keys whose value is JSON and is written without quotes: so does Civitai's own extension"""
 
@@ -93,7 +96,7 @@ def _settings(lines: list[str]) -> int:
 
 
 def _enough(line: str) -> bool:
-    return len(list(islice(pairs(line), ENOUGH))) == ENOUGH
+    return len(line) <= LONGEST and len(list(islice(pairs(line), ENOUGH))) == ENOUGH
 
 
 def _is_word(character: str) -> bool:

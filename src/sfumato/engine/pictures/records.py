@@ -24,7 +24,7 @@ class Facts:
     """pixels, of the first pass"""
     sampler: str
     schedule: str
-    """the schedule that was used, never "Automatic" where the sampler has one of its own"""
+    """the schedule that was used; empty or "Automatic" where the sampler takes none"""
     prompt: str
     """after styles and comments, with its tags"""
     negative: str
@@ -70,7 +70,7 @@ def ordered(fields: Mapping[str, str]) -> dict[str, str]:
 def _resolved(request: Request, facts: Facts) -> dict[str, str]:
     found = {
         "Sampler": facts.sampler,
-        "Schedule type": facts.schedule,
+        "Schedule type": facts.schedule or "Automatic",
         "Seed": str(facts.seed),
         "Size": f"{facts.width}x{facts.height}",
         "Version": facts.version or PROGRAM,

@@ -31,6 +31,7 @@ NEUTRAL = (
 SENTENCES: tuple[tuple[str, str], ...] = (
     ("Face restoration", "faces were restored by {value}, which is not done here"),
     ("Soft inpainting", "soft inpainting is not done here"),
+    ("Old emphasis", "brackets were counted in the way of 2022; here they are in today's"),
     ("Hypertile", "HyperTile is not done here; the picture differs a little"),
     ("Token merging", "tokens were merged ({value}) for speed; here they are not"),
     ("FP8 weight", "weights were kept in 8 bits ({value}); here they are not"),

@@ -34,6 +34,9 @@ SOURCES = (
 )
 """inputs that lead from a prompt to a node with its text"""
 
+PARTS = ("noise", "guider", "sampler", "sigmas")
+"""inputs of a sampler that is put together from parts"""
+
 _EMBEDDING = re.compile(r"\bembedding:\s*([\w./\\-]+)")
 
 
@@ -170,13 +173,13 @@ def _fields(graph: Graph, sampler: Node, positive: Node | None) -> dict[str, str
 
 
 def _near(graph: Graph, sampler: Node, *inputs: str) -> str:
-    """A value of the sampler, or of the nodes that stand for its parts (noise, sigmas …)."""
-    if found := sampler.text(*inputs):
-        return found
-    parts = ("noise", "guider", "sampler", "sigmas", *inputs)
-    near = (graph.behind(sampler, part) for part in parts)
-    values = (node.text(*inputs, "value", "int", "float") for node in near if node is not None)
-    return next(filter(None, values), "")
+    """A value of the sampler, or of the nodes that stand for its parts; linked or not."""
+    for node in graph.back(sampler, lambda _, name: name in PARTS):
+        source = graph.behind(node, *inputs)
+        linked = source.text(*inputs, "value", "int", "float") if source is not None else ""
+        if found := node.text(*inputs) or linked:
+            return found
+    return ""
 
 
 def _along(graph: Graph, sampler: Node, *inputs: str) -> str:
