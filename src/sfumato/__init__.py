@@ -99,27 +99,32 @@ def _operations() -> dict[str, object]:
     }
 
 
-def _engine() -> dict[str, object]:
-    from sfumato.engine import open as opening
-    from sfumato.engine import painter, progress, request
+def _requests() -> dict[str, object]:
+    """What painting is asked with, and what it gives: of use without torch."""
+    from sfumato.engine import progress, request
     from sfumato.engine.pictures import picture
 
     return {
-        "load": opening.load_painter,
-        "Painter": painter.Painter,
-        "Picture": picture.Picture,
-        "Progress": progress.Progress,
-        "Request": request.Request,
         "Hires": request.Hires,
         "Init": request.Init,
         "Inpaint": request.Inpaint,
+        "Picture": picture.Picture,
+        "Progress": progress.Progress,
+        "Request": request.Request,
     }
+
+
+def _engine() -> dict[str, object]:
+    from sfumato.engine import open as opening
+    from sfumato.engine import painter
+
+    return {"load": opening.load_painter, "Painter": painter.Painter}
 
 
 def __getattr__(name: str) -> object:
     """Load a public name when it is first asked for, so that `import sfumato` costs nothing."""
     if name in __all__:
-        for room in (_containers, _catalogue, _operations, _engine):
+        for room in (_containers, _catalogue, _operations, _requests, _engine):
             found = room()
             globals().update({key: value for key, value in found.items() if key in __all__})
             if name in found:
