@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from math import isfinite
 from typing import NamedTuple
 
 import torch
@@ -20,8 +21,8 @@ from sfumato.engine.adapters.parts import Part
 from sfumato.engine.networks.fill import read_into
 from sfumato.errors import Damaged
 
-HERE = ("alpha", "scale", "terms", "bias_size")
-"""slots of single numbers, which stay on the CPU"""
+HERE = ("scale", "terms", "bias_indices", "bias_values", "bias_size")
+"""slots of single and of few numbers, which stay on the CPU"""
 
 
 class Layer(NamedTuple):
@@ -36,17 +37,27 @@ class Layer(NamedTuple):
 def add_layer(weight: Tensor, layer: Layer) -> float:
     """Add a change to a float32 weight in place: the squared norm of what was added.
 
-    Raises Damaged, naming the tensor, where the file holds values that are no finite numbers.
+    Raises Damaged, naming the tensor, where the file holds values that are no finite numbers or
+    makes such of them; the weight may have taken them then.
     """
     part = layer.part
-    slots = read_slots(layer.lora, part, weight.device)
-    factor = scale(part.kind, slots)
-    slots = first_ranks(slots, layer.dyn)
-    target = part.view.of(weight)
-    if slots.keys() - HERE == {"up", "down"} and (target.ndim == 2 or target.is_contiguous()):
-        return _add_product(target.flatten(1), slots, factor * layer.strength)
-    found = change(part.kind, slots, target, scale=factor)
-    target.add_(found, alpha=layer.strength)
+    read = read_slots(layer.lora, part)
+    factor, slots = scale(part.kind, read), _placed(first_ranks(read, layer.dyn), weight.device)
+    try:
+        square = _add(part.view.of(weight), slots, layer, factor)
+    except (ValueError, IndexError) as error:
+        raise Damaged(layer.lora.path, f"{_example(part)}: {error}") from error
+    if not isfinite(square):
+        raise Damaged(layer.lora.path, f"{_example(part)} changes its weight beyond all bounds")
+    return square
+
+
+def _add(weight: Tensor, slots: Slots, layer: Layer, factor: float) -> float:
+    plain = slots.keys() - {"alpha", "scale"} == {"up", "down"}
+    if plain and (weight.ndim == 2 or weight.is_contiguous()):
+        return _add_product(weight.flatten(1), slots, factor * layer.strength)
+    found = change(layer.part.kind, slots, weight, scale=factor)
+    weight.add_(found, alpha=layer.strength)
     return (float(length(found)) * layer.strength) ** 2
 
 
@@ -57,17 +68,25 @@ def _add_product(weight: Tensor, slots: Slots, factor: float) -> float:
     """
     up, down = matrix(slots["up"]), matrix(slots["down"])
     weight.addmm_(up, down, alpha=factor)
-    return max(float(((up.mT @ up) * (down @ down.mT)).sum()), 0.0) * factor**2
+    # NaN must come out as NaN: max() would hide it.
+    return float(((up.mT @ up) * (down @ down.mT)).sum().clamp(min=0)) * factor**2
 
 
-def read_slots(lora: Lora, part: Part, device: torch.device) -> Slots:
-    """The tensors of one part in float32, with what the file's settings give."""
-    slots = {slot: _read(lora, part, slot) for slot in part.tensors}
+def read_slots(lora: Lora, part: Part) -> Slots:
+    """The tensors of one part in float32 on the CPU, with what the file's settings give."""
     constants: Mapping[str, float] = part.constants
     return {
-        **{slot: t if slot in HERE else t.to(device) for slot, t in slots.items()},
+        **{slot: _read(lora, part, slot) for slot in part.tensors},
         **{slot: torch.tensor(value) for slot, value in constants.items()},
     }
+
+
+def _placed(slots: Slots, device: torch.device) -> Slots:
+    return {slot: values if slot in HERE else values.to(device) for slot, values in slots.items()}
+
+
+def _example(part: Part) -> str:
+    return escape(next(iter(part.slots.values())))
 
 
 def _read(lora: Lora, part: Part, slot: str) -> Tensor:

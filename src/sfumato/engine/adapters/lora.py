@@ -16,9 +16,6 @@ from sfumato.engine.adapters.parts import Part, Problem, place_all, take_apart
 from sfumato.engine.adapters.refusal import misplaced
 from sfumato.engine.model import Model
 
-MOST_NOTES = 3
-"""reasons of one sort that are named one by one; the rest is counted"""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Lora:
@@ -26,16 +23,16 @@ class Lora:
 
     name: str
     path: Path
-    file: ModelFile
+    file: ModelFile = field(repr=False)
     """kept open: its tensors are read whenever they are applied"""
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...] = field(repr=False)
     """one for each weight that is changed"""
     total: int
     """tensors of the file, without the embeddings it carries"""
     notes: tuple[str, ...] = ()
     """why some tensors do not apply, one sentence each"""
     embeddings: Mapping[str, Mapping[str, Tensor]] = field(
-        default_factory=dict[str, Mapping[str, Tensor]]
+        default_factory=dict[str, Mapping[str, Tensor]], repr=False
     )
     """embeddings carried along: name → tensors as an embedding's file has them"""
 

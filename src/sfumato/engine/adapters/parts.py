@@ -213,8 +213,8 @@ def fits(kind: str, shapes: tuple[tuple[str, Shape], ...], expected: Shape) -> b
         for slot, shape in shapes
         if not slot.startswith("bias_")
     }
-    if not slots:
-        return True
+    if any(slots[name].numel() != 1 for name in ("alpha", "scale") if name in slots):
+        return False
     try:
         found = change(BY_NAME[kind], slots, torch.empty(expected, device="meta"))
     except (RuntimeError, IndexError, KeyError, ValueError):

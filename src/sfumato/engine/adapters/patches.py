@@ -117,8 +117,8 @@ class Patches:
             read_into(weight, stored, source=source)
             del self._written[key]
             return
-        own = weight.dtype == torch.float32
-        work = weight.detach() if own else torch.empty_like(weight, dtype=torch.float32)
+        own = weight.dtype == torch.float32 and weight.is_contiguous()
+        work = weight.detach() if own else torch.empty(weight.shape, device=weight.device)
         read_into(work, stored, source=source)
         squares = tuple(add_layer(work, layer) for layer in layers)
         if not own:
@@ -145,8 +145,10 @@ class Patches:
         touched = {part.role == "unet" for part in use.lora.parts}
 
         def change(unet: bool) -> float | None:
-            norm = self._norms.get(unet, 0.0)
-            return sqrt(squares[unet] / norm) if unet in touched and norm else None
+            if unet not in touched or not squares[unet]:
+                return 0.0 if unet in touched else None
+            norm = self._norms[unet]
+            return sqrt(squares[unet] / norm) if norm else None
 
         return Applied(
             "lora",

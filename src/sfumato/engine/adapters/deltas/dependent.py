@@ -82,9 +82,15 @@ def _limit(slots: Slots, weight: Tensor) -> Tensor | None:
 def _rotated(rotation: Tensor, slots: Slots, weight: Tensor) -> Tensor:
     """Rᵀ W for every block of outputs, rescaled where the file says so, less W."""
     count, size, _ = rotation.shape
-    blocks = weight.flatten(1).unflatten(0, (count, size))
-    turned = torch.bmm(rotation.mT, blocks).reshape(weight.shape)
+    _fill_up(weight, count, size)
+    turned = torch.bmm(rotation.mT, weight.reshape(count, size, -1)).reshape(weight.shape)
     return _rescaled(turned, slots) - weight
+
+
+def _fill_up(weight: Tensor, count: int, size: int) -> None:
+    """Raise ValueError where `count` blocks of `size` are not as many outputs as there are."""
+    if count * size != weight.shape[0]:
+        raise ValueError(f"{count} blocks of {size} for {weight.shape[0]} outputs")
 
 
 def _rescaled(weight: Tensor, slots: Slots) -> Tensor:
@@ -144,13 +150,20 @@ def boft(slots: Slots, weight: Tensor) -> Tensor:
     """
     rotation = rotations(slots["blocks"], _limit(slots, weight))
     steps, count, size, _ = rotation.shape
+    _fill_up(weight, count, size)
     turned = weight.flatten(1)
     for step in range(steps):
         reach = 2**step * size // 2
-        mixed = turned.unflatten(0, (-1, 2, reach)).transpose(1, 2).flatten(0, 2)
-        mixed = torch.bmm(rotation[step], mixed.unflatten(0, (count, size))).flatten(0, 1)
-        turned = mixed.unflatten(0, (-1, reach, 2)).transpose(1, 2).flatten(0, 2)
+        mixed = turned.reshape(-1, 2, reach, turned.shape[1]).transpose(1, 2)
+        mixed = torch.bmm(rotation[step], mixed.reshape(count, size, -1))
+        mixed = mixed.reshape(-1, reach, 2, turned.shape[1]).transpose(1, 2)
+        turned = mixed.reshape(turned.shape)
     return _rescaled(turned.reshape(weight.shape), slots) - weight
+
+
+def nothing(slots: Slots, weight: Tensor) -> Tensor:
+    """No change: what a sparse bias, or a magnitude alone, is added to."""
+    return torch.zeros_like(weight)
 
 
 def replaced(slots: Slots, weight: Tensor) -> Tensor:

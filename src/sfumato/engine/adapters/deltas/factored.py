@@ -86,18 +86,15 @@ def full(slots: Slots, shape: Shape) -> Tensor:
     return shaped(slots["diff"], shape)
 
 
-def nothing(slots: Slots, shape: Shape) -> Tensor:
-    """No change: what a sparse bias or a magnitude alone is added to."""
-    like = next(iter(slots.values()))
-    return torch.zeros(shape, device=like.device)
-
-
 def sparse(slots: Slots, shape: Shape) -> Tensor:
     """The few numbers that LyCORIS' first files add to a weight, spread over its `shape`.
 
-    bias_indices (dimensions, n), bias_values (n), bias_size: the shape that is indexed.
+    bias_indices (dimensions, n), bias_values (n), bias_size: the shape that is indexed; all on
+    the CPU, and so is the result. Raises ValueError or IndexError for places outside the weight.
     """
     size = [int(length) for length in slots["bias_size"]]
-    spread = torch.zeros(size, device=slots["bias_values"].device)
+    if prod(size) != prod(shape):
+        raise ValueError(f"a sparse bias of {size} for a weight of {list(shape)}")
+    spread = torch.zeros(size)
     spread[tuple(slots["bias_indices"].long())] = slots["bias_values"]
     return shaped(spread, shape)

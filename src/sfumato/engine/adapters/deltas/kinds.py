@@ -14,6 +14,7 @@ from sfumato.engine.adapters.deltas.dependent import (
     glora_old,
     ia3,
     ia3_peft,
+    nothing,
     oft,
     oft_old,
     oft_peft,
@@ -26,7 +27,6 @@ from sfumato.engine.adapters.deltas.factored import (
     loha,
     lokr,
     lora,
-    nothing,
     sparse,
 )
 
@@ -83,8 +83,8 @@ KINDS: tuple[Kind, ...] = (
     Kind("full", full),
     Kind("lora-bias", full, rank=_down),
     Kind("set", bound=replaced),
-    Kind("bias", nothing),
-    Kind("dora", nothing),
+    Kind("bias", bound=nothing),
+    Kind("dora", bound=nothing),
 )
 """every kind that changes a weight; norms and biases are full differences of vectors"""
 
@@ -109,8 +109,9 @@ def first_ranks(slots: Slots, count: int) -> Slots:
 def change(kind: Kind, slots: Slots, weight: Tensor, *, scale: float = 1.0) -> Tensor:
     """The change that a module's tensors make to `weight` at strength 1, in its shape.
 
-    slots, weight: float32 on one device. scale: see `scale`. Raises RuntimeError where the sizes
-    do not fit, on meta tensors too.
+    slots, weight: float32 on one device, single numbers and a sparse bias on the CPU. scale: see
+    `scale`. Raises RuntimeError, ValueError or IndexError where the sizes do not fit, on meta
+    tensors too.
     """
     if kind.free is not None:
         found = kind.free(slots, tuple(weight.shape))
@@ -119,7 +120,7 @@ def change(kind: Kind, slots: Slots, weight: Tensor, *, scale: float = 1.0) -> T
     else:
         raise ValueError(f"{kind.name} has no function")
     if "bias_values" in slots:
-        found = found + sparse(slots, tuple(weight.shape))
+        found = found + sparse(slots, tuple(weight.shape)).to(weight.device)
     if scale != 1.0:
         found = found * scale
     if "magnitude" in slots:
