@@ -20,6 +20,7 @@ BELOW: dict[str, set[str]] = {
     "operations": {"errors", "containers", "catalogue"},
     "library": {"errors", "containers", "catalogue"},
     "engine": {"errors", "containers", "catalogue", "operations", "library"},
+    "training": {"errors", "containers", "catalogue", "operations", "library", "engine"},
 }
 """room → the rooms it may import; `app` may import all, and nobody imports `app`"""
 

@@ -1,0 +1,1 @@
+"""Training every kind of model file: the engine with gradients."""

@@ -1,0 +1,161 @@
+"""The TOML form of a training run: read with every fault named, written so that it reads back."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from sfumato.containers.text import escape
+from sfumato.errors import UsageError
+from sfumato.training.settings import Run
+
+Value = str | int | float | bool | list["Value"] | dict[str, "Value"]
+"""what TOML holds, as far as a run uses it"""
+
+
+def read_run(path: Path) -> Run:
+    """The run that a TOML file describes.
+
+    Raises UsageError with the table, the key and what was expected.
+    """
+    try:
+        return parse_run(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from error
+
+
+def parse_run(text: str, where: str = "the configuration") -> Run:
+    """The run that TOML text describes."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not TOML: {escape(str(error))}") from error
+    return cast(Run, _record(Run, cast("dict[str, Value]", table), where, ""))
+
+
+def with_settings(run: Run, settings: Mapping[str, str]) -> Run:
+    """`run` with dotted settings replaced: `{"optimizer.rate": "1e-4"}`, in TOML's spelling."""
+    lines = [f"{key} = {_guess(text)}" for key, text in settings.items()]
+    table = cast("dict[str, Value]", tomllib.loads(write_run(run)))
+    for line in lines:
+        _merge(table, cast("dict[str, Value]", tomllib.loads(line)))
+    return cast(Run, _record(Run, table, "the command line", ""))
+
+
+def _guess(text: str) -> str:
+    try:
+        tomllib.loads(f"x = {text}")
+    except tomllib.TOMLDecodeError:
+        return _said(text)
+    return text
+
+
+def _merge(table: dict[str, Value], changes: Mapping[str, Value]) -> None:
+    for key, value in changes.items():
+        inner = table.get(key)
+        if isinstance(value, dict) and isinstance(inner, dict):
+            _merge(inner, value)
+        else:
+            table[key] = value
+
+
+@lru_cache(maxsize=32)
+def _types(record: type) -> dict[str, object]:
+    return get_type_hints(record)
+
+
+def _record(record: type, table: Mapping[str, Value], where: str, path: str) -> object:
+    known = _types(record)
+    for key in table:
+        if key not in known:
+            near = get_close_matches(key, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+            raise UsageError(f"{where}: {path}{escape(key)} is no setting of a run{hint}")
+    values = {k: _value(known[k], v, where, path + k) for k, v in table.items()}
+    try:
+        return record(**values)
+    except TypeError as error:
+        missing = [name for name in ("kind", "output") if name not in values]
+        raise UsageError(f"{where}: {path}{' and '.join(missing)} must be given") from error
+
+
+def _value(kind: object, value: Value, where: str, path: str) -> object:
+    inner = [x for x in get_args(kind) if x is not NoneType] if _is_union(kind) else [kind]
+    kind = inner[0]
+    if isinstance(kind, type) and is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise UsageError(f"{where}: {path} is a table, written [{path}]")
+        return _record(kind, value, where, f"{path}.")
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            choices = ", ".join(repr(choice) for choice in get_args(kind))
+            raise UsageError(f"{where}: {path} is one of {choices}, not {_shown(value)}")
+        return value
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise UsageError(f"{where}: {path} is a list, not {_shown(value)}")
+        item = get_args(kind)[0]
+        return tuple(_value(item, each, where, path) for each in value)
+    return _plain(cast(type, kind), value, where, path)
+
+
+def _is_union(kind: object) -> bool:
+    return get_origin(kind) in (Union, UnionType)
+
+
+TITLES = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _plain(kind: type, value: Value, where: str, path: str) -> object:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise UsageError(f"{where}: {path} is {TITLES[kind]}, not {_shown(value)}")
+    return value
+
+
+def _shown(value: Value) -> str:
+    return escape(repr(value), 60)
+
+
+def write_run(run: Run) -> str:
+    """The run as TOML: every setting that is not the default, tables in the order of `Run`."""
+    plain = asdict(Run(run.kind, run.output, scratch=run.scratch and type(run.scratch)()))
+    lines: list[str] = []
+    tables: list[str] = []
+    for name, value in cast("dict[str, object]", asdict(run)).items():
+        usual = cast(object, plain[name])
+        if isinstance(value, dict):
+            told = _differences(cast("dict[str, object]", value), cast("dict[str, object]", usual))
+            tables += ["", f"[{name}]", *told] if told or name == "scratch" else []
+        elif value is not None and (name in ("kind", "output") or value != usual):
+            lines.append(f"{name} = {_said(value)}")
+    return "\n".join([*lines, *tables, ""])
+
+
+def _differences(table: Mapping[str, object], usual: Mapping[str, object]) -> list[str]:
+    return [f"{key} = {_said(value)}" for key, value in table.items() if value != usual[key]]
+
+
+def _said(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(_said(each) for each in cast('tuple[object, ...]', value))}]"
+    return repr(value)
+
+
+def _quoted(text: str) -> str:
+    """A basic TOML string: quotes, backslashes and control characters escaped."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return (
+        '"' + "".join(c if c >= " " and c != "\x7f" else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    )

@@ -1,0 +1,1 @@
+"""Pictures with captions, as training asks for them."""

@@ -1,0 +1,65 @@
+"""The loss on pictures that are never trained on, measured the same way every time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from sfumato.training.data.lesson import Lesson
+from sfumato.training.randomness import normal
+from sfumato.training.settings import Run
+
+if TYPE_CHECKING:
+    from sfumato.training.kinds.diffusion import DiffusionTrainee
+
+LEVELS = (100, 300, 500, 700, 900)
+"""timesteps at which the loss is measured"""
+
+MOST = 64
+"""pictures that are measured"""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Held-back pictures: their latents and captions."""
+
+    latents: tuple[Tensor, ...]
+    """each (4, h, w), scaled"""
+    captions: tuple[str, ...]
+    sizes: tuple[tuple[int, int], ...]
+    seed: int
+
+    @classmethod
+    def of(cls, run: Run, trainee: DiffusionTrainee) -> Validation | None:
+        """The pictures of `data.validation`; None where there are none."""
+        if not run.data.validation:
+            return None
+        held = replace(run.data, folder=run.data.validation, regularisation="", flip=False)
+        lesson = Lesson(replace(run, data=held), trainee.lesson.resolution)
+        rows = range(min(MOST, len(lesson.items)))
+        model = trainee.model
+        means = [trainee.latents.moments(lesson.still(row)[None])[0].chunk(2)[0] for row in rows]
+        return cls(
+            tuple((mean - model.shift) * model.scale for mean in means),
+            tuple(lesson.items[row].captions[0] for row in rows),
+            tuple(lesson.fits[row].bucket for row in rows),
+            run.seed,
+        )
+
+    def loss(self, trainee: DiffusionTrainee) -> float:
+        """The mean over pictures and noise levels."""
+        total = 0.0
+        for row, latent in enumerate(self.latents):
+            context, vector = trainee.texts.at([self.captions[row]], self.sizes[row])
+            count = len(LEVELS)
+            shape = tuple(latent.shape)
+            eps = torch.stack([normal(shape, self.seed, "validation", row, t) for t in LEVELS])
+            total += trainee.error_of(
+                latent.expand(count, *shape), eps.to(latent.device), torch.tensor(LEVELS),
+                context.expand(count, -1, -1),
+                None if vector is None else vector.expand(count, -1),
+            ).item()  # fmt: skip
+        return total / len(self.latents)

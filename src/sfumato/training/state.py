@@ -1,0 +1,144 @@
+"""A run's resumable states on disk: each a folder that is whole or is not there.
+
+    NAME.run/
+      run.toml               the configuration, as started
+      step-00000400/         a state
+        weights.safetensors    trained weights, by name, in the precision of training
+        average.safetensors    their EMA, where there is one
+        optimizer.safetensors  the optimiser's tensors, as `name.slot`
+        state.json             step, counters, losses, what the run was started with
+        manifest.json          size and SHA-256 of every file: written last, before the rename
+      log.csv                every logged step
+
+A state is written under a hidden name, flushed, and renamed; only then are older ones removed. A
+folder without a valid manifest is not a state, and the one before it is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
+from typing import cast
+
+from sfumato.containers.atomic import sync_folder
+from sfumato.containers.open import open_model
+from sfumato.containers.save_file import save_file
+from sfumato.containers.tensor import Tensor
+from sfumato.errors import Damaged
+
+STEP = re.compile(r"step-(\d{8,})")
+
+Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Everything that a run needs to go on as if it had never stopped."""
+
+    step: int
+    """steps done"""
+    weights: Mapping[str, Tensor]
+    average: Mapping[str, Tensor]
+    optimizer: Mapping[str, Tensor]
+    facts: Mapping[str, Plain]
+    """counters and identities: the run's settings, the data's digest, the EMA's updates"""
+
+
+def write_state(folder: Path, state: State, keep: int) -> Path:
+    """Write `state` into `folder`, then remove the oldest beyond `keep`; returns its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    final = folder / f"step-{state.step:08d}"
+    rough = folder / f".writing-{final.name}"
+    shutil.rmtree(rough, ignore_errors=True)
+    rough.mkdir()
+    parts = {"weights": state.weights, "average": state.average, "optimizer": state.optimizer}
+    for name, tensors in parts.items():
+        if tensors:
+            save_file(rough / f"{name}.safetensors", tensors)
+    _write(rough / "state.json", {"step": state.step, **state.facts})
+    _write(rough / "manifest.json", {path.name: _seal(path) for path in sorted(rough.iterdir())})
+    sync_folder(rough)
+    shutil.rmtree(final, ignore_errors=True)
+    rough.rename(final)
+    sync_folder(folder)
+    _rotate(folder, keep)
+    return final
+
+
+def _write(path: Path, value: object) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _seal(path: Path) -> dict[str, Plain]:
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": file_digest(file, "sha256").hexdigest()}
+
+
+def _rotate(folder: Path, keep: int) -> None:
+    """Remove the oldest states, never the newest whole one."""
+    for path in states(folder)[max(keep, 1) :]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def states(folder: Path) -> list[Path]:
+    """Folders of states, the newest first; whether they are whole is not looked at."""
+    if not folder.is_dir():
+        return []
+    found = [path for path in folder.iterdir() if STEP.fullmatch(path.name) and path.is_dir()]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")), reverse=True)
+
+
+def latest(folder: Path) -> tuple[Path | None, tuple[str, ...]]:
+    """The newest whole state, and one sentence for each newer one that is not whole."""
+    notes: list[str] = []
+    for path in states(folder):
+        fault = _fault(path)
+        if not fault:
+            return path, tuple(notes)
+        notes.append(f"{path.name} is passed over: {fault}")
+    return None, tuple(notes)
+
+
+def _fault(path: Path) -> str:
+    """Why a folder is not a whole state; empty where it is."""
+    try:
+        manifest = cast("dict[str, Plain]", json.loads((path / "manifest.json").read_text("utf-8")))
+    except (OSError, ValueError):
+        return "its manifest cannot be read"
+    for name, seal in manifest.items():
+        file = path / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if _seal(file) != seal:
+            return f"{name} is not what was written"
+    return ""
+
+
+def read_state(path: Path) -> State:
+    """The state in a folder that `latest` gave. Tensors are read when they are asked for.
+
+    Raises Damaged where a file of it is not what it says.
+    """
+    try:
+        facts = cast("dict[str, Plain]", json.loads((path / "state.json").read_text("utf-8")))
+    except (OSError, ValueError) as error:
+        raise Damaged(path / "state.json", "is not JSON") from error
+    step = facts.pop("step", None)
+    if not isinstance(step, int):
+        raise Damaged(path / "state.json", "does not say how many steps were done")
+    names = ("weights", "average", "optimizer")
+    weights, average, optimizer = (_tensors(path / f"{name}.safetensors") for name in names)
+    return State(step, weights, average, optimizer, facts)
+
+
+def _tensors(path: Path) -> Mapping[str, Tensor]:
+    return open_model(path) if path.is_file() else {}
