@@ -125,7 +125,7 @@ class Guided:
 
         CFG++ asks for its noise nevertheless.
         """
-        return len(parts) == 1 and parts[0][0] * self.guidance.scale == 1.0 == self.factor
+        return len(parts) == 1 and parts[0][0] == self.guidance.scale == self.factor == 1.0
 
     def _ask(self, x: Tensor, t: Tensor, asks: Sequence[_Ask]) -> list[Tensor]:
         """Answers (b, c, h, w) to every question, each different one asked once."""

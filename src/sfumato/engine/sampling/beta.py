@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 _TINY = 1e-300
-_ENOUGH = 1e-16
+_ENOUGH = 1e-15
+_LOG_HALF = math.log(0.5)
 
 
 def cumulated(x: float, a: float, b: float) -> float:
@@ -23,21 +24,30 @@ def cumulated(x: float, a: float, b: float) -> float:
 
 
 def quantile(p: float, a: float, b: float) -> float:
-    """The x in [0, 1] with I_x(a, b) = p: Newton's method, kept between bounds that close in."""
+    """The x in [0, 1] with I_x(a, b) = p."""
     if p <= 0.0 or p >= 1.0:
         return 0.0 if p <= 0.0 else 1.0
-    low, high = 0.0, 1.0
-    x = 0.5
-    while high - low > _ENOUGH:
-        error = cumulated(x, a, b) - p
-        low, high = (low, x) if error > 0 else (x, high)
-        x_next = x - error / _density(x, a, b)
-        if not low < x_next < high:
-            x_next = (low + high) / 2
-        if x_next == x or abs(x_next - x) <= _ENOUGH:
-            return x_next
-        x = x_next
-    return x
+    if p > cumulated(0.5, a, b):
+        return 1.0 - _lower(1.0 - p, b, a)
+    return _lower(p, a, b)
+
+
+def _lower(p: float, a: float, b: float) -> float:
+    """A quantile of at most 1/2, by Newton's method for ln I as a function of ln x.
+
+    That is a line where x is small, which gives the first guess, and bends down from it: steps from
+    the left never go too far.
+    """
+    log_p = math.log(p)
+    u = min((log_p + math.log(a) + _log_beta(a, b)) / a, _LOG_HALF)
+    for _ in range(100):
+        x = math.exp(u)
+        found = cumulated(x, a, b)
+        step = (math.log(found) - log_p) * found / (x * _density(x, a, b)) if found else -0.1
+        u = min(u - step, _LOG_HALF)
+        if abs(step) < _ENOUGH:
+            break
+    return math.exp(u)
 
 
 def _log_beta(a: float, b: float) -> float:

@@ -94,14 +94,16 @@ def dpm_fast(
 ) -> Iterator[Step]:
     """Steps of order three, and the rest: as many evaluations as `sigmas` has steps.
 
-    Of `sigmas` only the largest and the smallest positive one count.
+    Of `sigmas` only the largest counts: the end is the model's smallest level.
     """
-    evaluations, eta = len(sigmas) - 1, settings.eta(1.0)
-    orders = _orders(evaluations)
-    ends = _bounds(sigmas)
-    borders = torch.linspace(float(ends[0]), float(ends[1]), len(orders) + 1)
+    eta = settings.eta(1.0)
+    first, last = _ends(sigmas, settings)
+    if first >= last:
+        return
+    orders = _orders(len(sigmas) - 1)
+    borders = torch.linspace(float(first), float(last), len(orders) + 1)
     for i, order in enumerate(orders):
-        move = _move(borders[i], borders[i + 1], ends[1], eta)
+        move = _move(borders[i], borders[i + 1], last, eta)
         stages = _stages(denoise, x, borders[i], move.end)
         x = (stages.first, stages.second, stages.third)[order - 1]()
         x = _noised(x, move, settings)
@@ -121,11 +123,11 @@ def dpm_adaptive(
 ) -> Iterator[Step]:
     """Orders two and three compared at every step, whose size follows from how they differ.
 
-    Of `sigmas` only the largest and the smallest positive one count. The error is that of all
-    pictures together: a batch takes other steps than its pictures would alone.
+    Of `sigmas` only the largest counts: the end is the model's smallest level. The error is that of
+    all pictures together: a batch takes other steps than its pictures would alone.
     """
     eta = settings.eta(1.0)
-    start, last = _bounds(sigmas)
+    start, last = _ends(sigmas, settings)
     control = _Control(order=1.5 if eta else 3.0)
     previous = x
     while start < last - 1e-5:
@@ -160,9 +162,11 @@ class _Control:
         return factor >= self.safety
 
 
-def _bounds(sigmas: Tensor) -> tuple[Tensor, Tensor]:
-    """λ at the beginning and at the end."""
-    return -sigmas[0].log(), -sigmas[sigmas > 0].min().log()
+def _ends(sigmas: Tensor, settings: SamplerSettings) -> tuple[Tensor, Tensor]:
+    """λ at the beginning and at the end, which is the smallest level that is known of."""
+    table = settings.table
+    smallest = sigmas[sigmas > 0].min() if table is None else table.sigmas[0]
+    return -sigmas[0].log(), -smallest.log()
 
 
 def _noised(x: Tensor, move: _Move, settings: SamplerSettings) -> Tensor:

@@ -34,7 +34,7 @@ def sigmas(
 
     discretisation: the model's; a sampler that has levels of its own takes them from it. Most
     schedules end with 0. Some give another number of levels than was asked for.
-    Raises UsageError for no steps at all, or an unknown name.
+    Raises UsageError for no steps at all, an unknown name, or settings that leave no range.
     """
     if steps < 1:
         raise UsageError(f"a picture takes at least 1 step, and {steps} were asked for")
@@ -47,17 +47,20 @@ def sigmas(
     levels = schedule.sigmas(span) if schedule else uniform(span)
     if discard:
         levels = torch.cat([levels[:-2], levels[-1:]])
-    if found.spanning and levels[-1] == 0 and len(levels) > 2:
-        levels[-2] = table.sigma_min
     return levels
 
 
 def _span(steps: int, table: Discretisation, tuning: Tuning, *, xl: bool) -> Span:
     low, high = OLD_KARRAS if tuning.old_karras else (table.sigma_min, table.sigma_max)
+    low, high = tuning.sigma_min or low, tuning.sigma_max or high
+    if not 0 < low < high:
+        raise UsageError(f"the schedule would go from sigma {high:g} down to {low:g}")
+    if min(tuning.beta_alpha, tuning.beta_beta) <= 0:
+        raise UsageError("alpha and beta of the Beta schedule are above 0")
     return Span(
         steps,
-        tuning.sigma_min or low,
-        tuning.sigma_max or high,
+        low,
+        high,
         table,
         rho=tuning.rho,
         beta=(tuning.beta_alpha, tuning.beta_beta),

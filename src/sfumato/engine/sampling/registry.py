@@ -109,7 +109,6 @@ SAMPLERS: tuple[Sampler, ...] = (
         aliases=("k_dpm_fast", "dpm_fast"),
         ensd=True,
         ancestral=1.0,
-        spanning=True,
         sigma=dpm_fast,
     ),
     Sampler(
@@ -117,7 +116,6 @@ SAMPLERS: tuple[Sampler, ...] = (
         aliases=("k_dpm_ad", "k_dpm_adaptive", "dpm_adaptive"),
         ensd=True,
         ancestral=1.0,
-        spanning=True,
         alone=True,
         sigma=dpm_adaptive,
     ),

@@ -28,7 +28,7 @@ class SamplerSettings:
     """for samplers that are marked so"""
     tuning: Tuning = Tuning()  # noqa: RUF009 - frozen
     table: Discretisation | None = None
-    """levels of the model: LCM asks it for timesteps, UniPC for its alphas"""
+    """levels of the model: LCM asks for timesteps, DPM fast and adaptive go down to the smallest"""
     resumed: bool = False
     """the latent is a picture with noise, and not noise alone"""
 
@@ -64,8 +64,6 @@ class Sampler:
     """honours `Tuning.churn` and its bounds"""
     ancestral: float | None = None
     """its own eta; None where it adds no noise"""
-    spanning: bool = False
-    """has steps of its own between the largest and the smallest level"""
     full: bool = False
     """of timesteps all are steps, and not all but the first"""
     alone: bool = False
