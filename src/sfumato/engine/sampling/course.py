@@ -75,11 +75,13 @@ class Course:
         brownian: Brownian | None = None,
         mask: tuple[Tensor, Tensor] | None = None,
     ) -> Iterator[Step]:
-        """Steps from x (b, c, h, w) on.
+        """Steps from x (b, c, h, w) on; none where there is nothing to paint.
 
         noise: draws what the sampler adds, (b, c, h, w). brownian: needed where the sampler is
         marked so. mask: (1 or b, 1, h, w), 1 where it is painted, and the clean latent outside it.
         """
+        if not len(self.levels):
+            return iter(())
         settings = SamplerSettings(
             noise, brownian, self.tuning, table=self.table, resumed=self.resumed
         )

@@ -54,8 +54,6 @@ def unipc(
 
     `settings.resumed` starts at the last of `timesteps` and not from noise alone.
     """
-    if not len(timesteps):
-        return
     levels = _levels(timesteps, table, settings)
     order = min(settings.tuning.unipc_order, len(levels) - 1)
     past = [_point(predict, x, levels[0])]
