@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sfumato.engine.denoiser import denoiser, masked, masked_predictor, predictor
 from sfumato.engine.denoiser.guided import Output
 from sfumato.engine.encoding.encoded import Encoding
 from sfumato.engine.networks.attention import KeysValues
 from sfumato.engine.noise.brownian import brownian
 from sfumato.engine.noise.generators import generator
 from sfumato.engine.noise.variation import PictureNoise
-from sfumato.engine.request import Rng, Tuning
-from sfumato.engine.sampling.course import course
-from sfumato.engine.sampling.discretisation import Discretisation, discretisation
-from sfumato.engine.sampling.sampler import Sampler
+from sfumato.engine.request import Request, Rng
+from sfumato.engine.route import Route, first_latent, route
+from sfumato.engine.sampling.discretisation import discretisation
+from sfumato.engine.sampling.registry import find_sampler
+from sfumato.engine.sampling.sampler import Sampler, SamplerSettings
 from sfumato.engine.step import Denoiser, Step
 
+Ask = Callable[[Tensor, Tensor, float], Output]
 GOLDEN: dict[str, Any] = json.loads(
     (Path(__file__).parent / "data" / "golden" / "sampling.json").read_text("utf-8")
 )
@@ -40,7 +45,7 @@ def gaussian(deviation: float) -> Denoiser:
     return lambda x, sigma: x * deviation**2 / (deviation**2 + sigma**2)
 
 
-def gaussian_eps(deviation: float) -> Callable[[Tensor, Tensor, float], Output]:
+def gaussian_eps(deviation: float) -> Ask:
     """The same, as a network that predicts noise from x of unit variance."""
 
     def predict(x: Tensor, t: Tensor, sigma: float) -> Output:
@@ -57,23 +62,63 @@ def noise(seed: int, rng: Rng = "CPU") -> Callable[[], Tensor]:
     return lambda: source.randn((1, *SHAPE))
 
 
-def picture(
-    sampler: Sampler,
-    seeds: Sequence[int],
+@dataclass(frozen=True)
+class Plan:
+    """A pass over a toy, routed as the painter routes it."""
+
+    way: Route
+    request: Request
+
+    def begin(self, noise: Tensor, latent: Tensor | None = None) -> Tensor:
+        """The first latent."""
+        return first_latent(self.way, noise, latent, self.request)
+
+    def run(
+        self,
+        ask: Ask,
+        x: Tensor,
+        draw: Callable[[], Tensor],
+        *,
+        seeds: Sequence[int] = (5,),
+        mask: tuple[Tensor, Tensor] | None = None,
+    ) -> Iterator[Step]:
+        """Steps from x on; mask: the mask, and the clean latent outside it."""
+        way, rng = self.way, self.request.rng
+        motion = brownian(seeds, SHAPE, way.whole, rng) if way.sampler.brownian else None
+        settings = SamplerSettings(draw, motion, self.request.tuning, way.table, way.over)
+        if way.sampler.sigma is not None:
+            denoise = denoiser(ask, way.table, "epsilon")
+            denoise = masked(denoise, *mask) if mask else denoise
+            return way.sampler.sigma(denoise, x, way.levels, settings)
+        assert way.sampler.timestep is not None
+        predict = predictor(ask, way.table, "epsilon")
+        predict = masked_predictor(predict, *mask) if mask else predict
+        return way.sampler.timestep(predict, x, way.levels, way.table, settings)
+
+
+def plan(
+    sampler: Sampler | str,
+    steps: int = 20,
     *,
-    steps: int = 6,
-    tuning: Tuning | None = None,
-    rng: Rng = "CPU",
-    table: Discretisation = TABLE,
-) -> Tensor:
+    schedule: str = "Automatic",
+    denoise: float | None = None,
+    exact: bool = False,
+    **asked: object,
+) -> Plan:
+    """A pass of a model that is not there; `asked`: fields of the request."""
+    found = find_sampler(sampler)[0] if isinstance(sampler, str) else sampler
+    request = Request(**{"rng": "CPU", **asked})  # pyright: ignore
+    model: Any = SimpleNamespace(family="sd1", zero_snr=False)
+    way = route(found, schedule, steps, request, model, denoise=denoise, exact=exact)
+    return Plan(way, request)
+
+
+def picture(sampler: Sampler, seeds: Sequence[int], *, steps: int = 6, **asked: object) -> Tensor:
     """Pictures (b, c, h, w) of these seeds, painted together with a toy network."""
-    plan = course(sampler, "Automatic", steps, table, tuning=tuning)
-    drawn = PictureNoise(seeds, rng=rng)
-    x = plan.begin(drawn.first(SHAPE))
-    levels = plan.whole.float()
-    motion = brownian(seeds, SHAPE, levels, rng) if sampler.brownian else None
-    run = plan.run(gaussian_eps(0.7), x, drawn.next, brownian=motion)
-    return last(run).x
+    settled = plan(sampler, steps, **asked)  # pyright: ignore
+    drawn = PictureNoise(seeds, rng=settled.request.rng)
+    x = settled.begin(drawn.first(SHAPE))
+    return last(settled.run(gaussian_eps(0.7), x, drawn.next, seeds=seeds)).x
 
 
 def last(steps: object) -> Step:

@@ -20,6 +20,7 @@ from sampling_toys import (
     last,
     noise,
     picture,
+    plan,
     toy,
 )
 from sfumato.engine.denoiser.forms import predictor
@@ -27,7 +28,6 @@ from sfumato.engine.denoiser.guided import Output
 from sfumato.engine.noise.brownian import brownian
 from sfumato.engine.noise.generators import generator
 from sfumato.engine.request import Rng, Tuning
-from sfumato.engine.sampling.course import course
 from sfumato.engine.sampling.heun import restart_plan
 from sfumato.engine.sampling.lms import weights
 from sfumato.engine.sampling.registry import SAMPLERS, find_sampler
@@ -161,12 +161,10 @@ def test_ddim_with_noise_keeps_the_distribution() -> None:
     assert float(last(run).x.std()) == pytest.approx(DEVIATION, rel=0.05)
 
 
-@every_sampler
+@pytest.mark.parametrize("sampler", [s for s in SAMPLERS if not s.alone], ids=lambda s: s.name)
 @pytest.mark.parametrize("rng", ["NV", "CPU"])
 def test_a_picture_of_a_batch_is_the_picture_alone(sampler: Sampler, rng: Rng) -> None:
     tuning = Tuning(churn=2.0) if sampler.churn else Tuning(eta=1.0 if sampler.ancestral else 0.5)
-    if sampler.alone:
-        pytest.skip("chooses its steps by the pictures it sees: it is given one at a time")
     both = picture(sampler, (5, 6), tuning=tuning, rng=rng)
     for i, seed in enumerate((5, 6)):
         alone = picture(sampler, (seed,), tuning=tuning, rng=rng)
@@ -181,7 +179,7 @@ def test_the_same_seed_gives_the_same_picture(sampler: Sampler) -> None:
 
 def counted(sampler: Sampler, steps: int) -> tuple[list[Step], int]:
     calls = 0
-    plan = course(sampler, "Automatic", steps, TABLE)
+    settled = plan(sampler, steps)
     predict = gaussian_eps(DEVIATION)
 
     def ask(x: Tensor, t: Tensor, sigma: float) -> Output:
@@ -189,9 +187,7 @@ def counted(sampler: Sampler, steps: int) -> tuple[list[Step], int]:
         calls += 1
         return predict(x, t, sigma)
 
-    motion = brownian([5], SHAPE, plan.whole) if sampler.brownian else None
-    x = plan.begin(noise(3)())
-    return list(plan.run(ask, x, noise(5), brownian=motion)), calls
+    return list(settled.run(ask, settled.begin(noise(3)()), noise(5))), calls
 
 
 @pytest.mark.parametrize(
@@ -208,7 +204,7 @@ def test_twenty_steps_ask_the_network_so_often(name: str, calls: int) -> None:
     steps, found = counted(sampler, 20)
     assert found == calls
     if name != "DPM fast":
-        assert len(steps) == course(sampler, "Automatic", 20, TABLE).steps
+        assert len(steps) == plan(sampler, 20).way.steps
 
 
 @every_sampler
@@ -229,9 +225,8 @@ def test_a_sampler_stops_when_nobody_asks_for_more(sampler: Sampler) -> None:
         calls += 1
         return gaussian_eps(DEVIATION)(x, t, sigma)
 
-    plan = course(sampler, "Automatic", 12, TABLE)
-    motion = brownian([5], SHAPE, plan.whole) if sampler.brownian else None
-    run = plan.run(ask, plan.begin(noise(3)()), noise(5), brownian=motion)
+    settled = plan(sampler, 12)
+    run = settled.run(ask, settled.begin(noise(3)()), noise(5))
     assert isinstance(run, Iterator)
     assert calls == 0
     next(run)
@@ -251,16 +246,12 @@ def test_one_step_is_a_step(sampler: Sampler) -> None:
 
 @every_sampler
 def test_zero_terminal_snr_gives_numbers(sampler: Sampler) -> None:
-    from sfumato.engine.sampling.discretisation import discretisation
-
-    found = picture(sampler, (5,), steps=8, table=discretisation(zero_snr=True))
+    found = picture(sampler, (5,), steps=8, zero_snr=True)
     assert torch.isfinite(found).all()
 
 
 @every_sampler
-def test_no_sampler_computes_in_double_precision(
-    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_sampler_computes_in_double_precision(sampler: Sampler) -> None:
     """MPS has none; single numbers stay on the CPU, and they are float32 as well."""
     seen: set[torch.dtype] = set()
 
@@ -268,9 +259,8 @@ def test_no_sampler_computes_in_double_precision(
         seen.add(x.dtype)
         return gaussian_eps(DEVIATION)(x, t, sigma)
 
-    plan = course(sampler, "Automatic", 8, TABLE)
-    motion = brownian([5], SHAPE, plan.whole) if sampler.brownian else None
-    for step in plan.run(ask, plan.begin(noise(3)()), noise(5), brownian=motion):
+    settled = plan(sampler, 8)
+    for step in settled.run(ask, settled.begin(noise(3)()), noise(5)):
         seen |= {step.x.dtype, step.denoised.dtype, step.sigma.dtype}
     assert seen == {torch.float32}
 
@@ -286,9 +276,9 @@ def test_weights_of_multisteps_integrate_polynomials_exactly() -> None:
 
 @pytest.mark.parametrize(("steps", "back"), [(19, 0), (20, 1), (35, 1), (36, 2), (60, 2)])
 def test_restarts_keep_the_number_of_steps(steps: int, back: int) -> None:
-    plan = restart_plan(karras_sigmas(steps, 0.03, 14.6))
-    rises = sum(a[1] < b[0] for a, b in pairwise(plan))
-    assert (len(plan), rises) == (steps, back)
+    found = restart_plan(karras_sigmas(steps, 0.03, 14.6))
+    rises = sum(a[1] < b[0] for a, b in pairwise(found))
+    assert (len(found), rises) == (steps, back)
 
 
 def test_churn_noise_is_drawn_also_where_it_is_not_used() -> None:
@@ -321,15 +311,14 @@ def test_the_factor_of_noise_is_honoured(name: str) -> None:
 
 
 def test_consistency_models_answer_with_the_picture_itself() -> None:
-    sampler, _ = find_sampler("LCM")
-    plan = course(sampler, "Automatic", 4, TABLE)
+    settled = plan("LCM", 4)
 
     def ask(x: Tensor, t: Tensor, sigma: float) -> Output:
         assert float(t) in (19 + 20 * torch.arange(50)).tolist()
         eps = (x * (sigma**2 + 1) ** 0.5 - 0.25) / sigma  # the clean latent is 0.25
         return Output(eps, eps)
 
-    final = last(plan.run(ask, plan.begin(noise(3)()), noise(5)))
+    final = last(settled.run(ask, settled.begin(noise(3)()), noise(5)))
     assert torch.allclose(final.x, torch.full_like(final.x, 0.25), atol=1e-3)
 
 
