@@ -81,7 +81,21 @@ def _picture() -> click.Command:
     return command
 
 
+def _generate() -> click.Command:
+    from sfumato.app.cli.generate import command
+
+    return command
+
+
+def _grid() -> click.Command:
+    from sfumato.app.cli.grid import command
+
+    return command
+
+
 COMMANDS: tuple[Entry, ...] = (
+    Entry("generate", "Paint pictures from a prompt.", _generate),
+    Entry("grid", "Paint pictures side by side over one to three parameters.", _grid),
     Entry("inspect", "Say what files are, whether they are safe, what to do with them.", _inspect),
     Entry("convert", "Write a model in another container, dtype or spelling.", _convert),
     Entry("prune", "Drop what a model does not need.", _prune),

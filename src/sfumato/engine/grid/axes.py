@@ -19,6 +19,9 @@ from sfumato.errors import UsageError
 ALL = "all"
 """the one cell that stands for every name of the list"""
 
+BARE = ("", "none", "auto", "automatic")
+"""values that would say nothing by themselves"""
+
 SMALLEST, LARGEST = 8, 16384
 """pixels of a side"""
 
@@ -57,8 +60,9 @@ class Axis:
 
     def title(self, index: int) -> str:
         """The label with the parameter's name, where numbers alone would say nothing."""
-        label, named = self.labels[index], self.parameter.kind in ("int", "float", "switch")
-        return f"{self.parameter.label}: {label}" if named else label
+        label = self.labels[index]
+        bare = self.parameter.kind in ("int", "float", "switch") or label.lower() in BARE
+        return f"{self.parameter.label}: {label}" if bare else label
 
 
 def find_parameter(name: str) -> Parameter:

@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from rich.progress import Task
     from rich.text import Text
 
-Advance = Callable[[str, int], None]
-"""called with what is being done, and how many steps of all are behind us"""
+Advance = Callable[[str, int, int], None]
+"""called with what is being done, the steps that are made, and all that there are"""
 
 
 @contextmanager
-def step_bar(total: int) -> Generator[Advance]:
-    """A bar of `total` steps on standard error. Silent where standard error is no terminal."""
+def step_bar() -> Generator[Advance]:
+    """A bar of steps on standard error. Silent where standard error is no terminal."""
     if not sys.stderr.isatty():
-        yield lambda label, done: None
+        yield lambda label, done, total: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
@@ -35,8 +35,10 @@ def step_bar(total: int) -> Generator[Advance]:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeLeft(),
     )  # fmt: skip
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("load", total=total)
-        yield lambda label, done: bar.update(task, description=label, completed=done)
+        task = bar.add_task("load", total=None)
+        yield lambda label, done, total: bar.update(
+            task, description=label, completed=done, total=total
+        )
 
 
 def _speed(speed: float | None) -> Text:

@@ -33,7 +33,7 @@ class Setting:
     def name(self) -> str:
         """The name of the value among all that the command is given."""
         first = self.flags.split("/")[0].split()[-1]
-        return first.removeprefix("--").replace("-", "_")
+        return first.lstrip("-").replace("-", "_")
 
     def option(self) -> click.Option:
         """The option as click has it."""
@@ -45,10 +45,17 @@ class Setting:
             heading=self.heading,
             help=self.help,
             type=self.kind,
-            metavar=self.metavar,
+            metavar=self.metavar or self._shown(),
             multiple=self.many,
             default=None,
         )
+
+    def _shown(self) -> str | None:
+        """What stands for the value on the help page; None for click's own word."""
+        if isinstance(self.kind, click.IntRange):
+            return "N"
+        name = str(getattr(self.kind, "__name__", ""))
+        return name if "|" in name or name == "WxH" else None
 
 
 class Headed(click.Option):

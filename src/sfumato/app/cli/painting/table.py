@@ -1,0 +1,119 @@
+"""A grid under way at the command line: cells as they are finished, and the sheet of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfumato.app.cli.console import Json, complain
+from sfumato.app.cli.painting.bar import Advance, step_bar
+from sfumato.app.cli.painting.easel import Easel
+from sfumato.app.cli.painting.output import SUFFIXES, Output
+from sfumato.app.cli.painting.run import report
+from sfumato.app.cli.painting.telling import Telling
+from sfumato.engine.grid.plan import Place, Plan, check_size, steps_of
+from sfumato.engine.grid.run import Cell, run
+from sfumato.engine.grid.sheet import grid_sheet
+from sfumato.engine.pictures.picture import Picture
+from sfumato.engine.progress import Progress
+from sfumato.errors import Refused
+
+if TYPE_CHECKING:
+    from sfumato.engine.prompt.styles import Styles
+    from sfumato.library.find import Shelf
+
+Event = Progress | Picture
+
+
+@dataclass(slots=True)
+class Table:
+    """A grid, and what came of it so far."""
+
+    plan: Plan
+    target: Output
+    preview: Path | None
+    given: Mapping[str, Any]
+    telling: Telling
+    pictures: dict[Place, Picture] = field(default_factory=dict[Place, Picture])
+    errors: dict[Place, str] = field(default_factory=dict[Place, str])
+    cells: list[Json] = field(default_factory=list[Json])
+    """what is told to programs"""
+    behind: int = 0
+    """steps of the cells that are done"""
+
+    def paint(self, shelf: Shelf, styles: Styles) -> bool:
+        """Paint every cell; False where the user interrupted it."""
+        easel = Easel(shelf, styles, self.given, self.telling)
+        try:
+            with step_bar() as advance:
+                for event in run(self.plan, easel.painter, _is_picture):
+                    if isinstance(event, Cell):
+                        self._finish(event, easel)
+                    elif isinstance(event, Progress):
+                        self._move(event, advance)
+        except KeyboardInterrupt:
+            return False
+        finally:
+            easel.close()
+        return True
+
+    def write(self) -> Path | None:
+        """Write the sheet of what is finished; None where nothing is."""
+        if not self.pictures:
+            return None
+        labels = self.given.get("labels") is not False
+        sheet = grid_sheet(
+            self.plan, self.pictures, self.errors, labels=labels, gap=self.given.get("margin")
+        )
+        return self.target.save(sheet, 0)
+
+    def check(self) -> None:
+        """Count the cells that failed; raises Refused where all did."""
+        self.telling.say(f"{len(self.errors)} cells stay blank" if self.errors else "")
+        if self.errors and not self.pictures:
+            raise Refused(f"no cell could be painted: {next(iter(self.errors.values()))}")
+
+    def _finish(self, cell: Cell[Event], easel: Easel) -> None:
+        """Tell of a cell, and write its pictures where they were wanted."""
+        self.behind += steps_of(cell.request)
+        paths: list[Json] = []
+        for picture in cell.events:
+            if isinstance(picture, Picture):
+                check_size(self.plan, *picture.image.size)
+                self.pictures.setdefault(cell.place, picture)
+                self.telling.say(*picture.notes)
+                paths += self._kept(picture)
+        self.telling.reports(easel.applied)
+        if cell.error:
+            self.errors[cell.place] = cell.error
+            known = list(self.errors.values()).count(cell.error) > 1
+            if not self.telling.quiet and not known:
+                complain(f"  {self._called(cell.place)} stays blank: {cell.error}")
+        self.cells.append(
+            {"place": [*cell.place], "seed": cell.request.seed, "error": cell.error or None,
+             "paths": paths}
+        )  # fmt: skip
+
+    def _kept(self, picture: Picture) -> list[Json]:
+        folder = self.given.get("cells")
+        if not folder:
+            return []
+        suffix = SUFFIXES[self.given.get("format") or "png"]
+        return [str(picture.save_numbered(folder, suffix=suffix))]
+
+    def _called(self, place: Place) -> str:
+        """The values of a cell."""
+        pairs = zip(self.plan.axes, place, strict=True)
+        return ", ".join(axis.title(index) for axis, index in pairs if axis is not None)
+
+    def _move(self, progress: Progress, advance: Advance) -> None:
+        number = len(self.cells) + 1
+        report(progress, self.preview, lambda label, done, _: advance(
+            f"cell {number}, {label}", self.behind + done, max(self.plan.steps(), 1)
+        ))  # fmt: skip
+
+
+def _is_picture(event: Event) -> bool:
+    return isinstance(event, Picture)
