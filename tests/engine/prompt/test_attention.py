@@ -55,3 +55,14 @@ def test_what_is_no_number_is_text(text: str) -> None:
 
 def test_a_number_without_brackets_is_text() -> None:
     assert parse_attention("a:1.2)") == [Fragment("a:1.2)", 1.0)]
+
+
+@given(st.text(alphabet="aB ,\n", max_size=10), st.text(alphabet="aB ,\n", max_size=10))
+def test_a_marker_takes_the_blanks_around_it_along(before: str, after: str) -> None:
+    expected = [(before.rstrip(), 1.0), (BREAK, -1.0), (after.lstrip(), 1.0)]
+    assert parse_attention(f"{before} BREAK {after}") == expected
+
+
+def test_brackets_that_are_too_deep_are_text() -> None:
+    assert parse_attention("(" * 200 + "a")[0].text == "a"
+    assert parse_attention("(" * 201 + "a")[0].text == "(a"

@@ -16,7 +16,7 @@ BREAK = "BREAK"
 BREAK_WEIGHT = -1.0
 """by which the marker is told from the word: within weights it is multiplied, and is the word"""
 
-_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
 _PIECE = re.compile(
     rf"""
       \\(?P<escaped>[()\[\]\\]?)
@@ -28,7 +28,10 @@ _PIECE = re.compile(
     """,
     re.VERBOSE,
 )
-_MARKER = re.compile(r"\s*\bBREAK\b\s*")
+_MARKER = re.compile(r"\bBREAK\b")
+
+DEEPEST = 200
+"""brackets inside each other; what is deeper is text"""
 
 
 class Fragment(NamedTuple):
@@ -69,7 +72,7 @@ class _Fragments:
         text = piece[0]
         if piece["escaped"] is not None:
             self._add(piece["escaped"])
-        elif piece["open"]:
+        elif piece["open"] and len(self.round) + len(self.square) < DEEPEST:
             (self.round if text == "(" else self.square).append(len(self.texts))
         elif piece["weight"] is not None and self.round:
             self._multiply(self.round.pop(), float(piece["weight"]))
@@ -78,11 +81,7 @@ class _Fragments:
         elif text == "]" and self.square:
             self._multiply(self.square.pop(), WEAKER)
         else:
-            first, *others = _MARKER.split(text)
-            self._add(first)
-            for other in others:
-                self._add(BREAK, BREAK_WEIGHT)
-                self._add(other)
+            self._add_words(text)
 
     def finish(self) -> list[Fragment]:
         """Everything, with what is still open closed at the end."""
@@ -99,6 +98,15 @@ class _Fragments:
             else:
                 joined.append(([text], weight))
         return [Fragment("".join(texts), weight) for texts, weight in joined]
+
+    def _add_words(self, text: str) -> None:
+        """Text with BREAK in it, which takes the blanks around it along."""
+        parts = _MARKER.split(text)
+        for place, part in enumerate(parts):
+            if place:
+                part = part.lstrip()
+                self._add(BREAK, BREAK_WEIGHT)
+            self._add(part if place == len(parts) - 1 else part.rstrip())
 
     def _add(self, text: str, weight: float = 1.0) -> None:
         self.texts.append(text)

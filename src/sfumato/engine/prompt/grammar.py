@@ -24,10 +24,17 @@ class Alternation:
     options: tuple[Nodes, ...]
 
 
-Node = str | Editing | Alternation
+@dataclass(frozen=True, slots=True)
+class Bracketed:
+    """Brackets that mean nothing here, with what is in them: left for the parser of weights."""
+
+    nodes: Nodes
+
+
+Node = str | Editing | Alternation | Bracketed
 Nodes = tuple[Node, ...]
 
-_NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*")
+_NUMBER = re.compile(r"\s*([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*")
 _PIECE = re.compile(r"(?:[^\\\[\]():|]|\\[^\n])+|[\[\]():|]")
 _CLOSES = {"(": ")", "[": "]"}
 
@@ -47,21 +54,22 @@ class _Group:
             yield from part
             yield separator
 
-    def close(self) -> Nodes | None:
+    def close(self) -> Node | None:
         """The group as a value; None where the grammar has no such group."""
         kinds = set(self.separators)
-        if self.bracket == "(" or not kinds:
-            square = self.bracket == "[" or len(self.separators) <= 1
-            return (*self.literal(), _CLOSES[self.bracket]) if square else None
+        if not kinds or (self.bracket == "(" and len(self.separators) == 1):
+            return Bracketed((*self.literal(), _CLOSES[self.bracket]))
+        if self.bracket == "(":
+            return None
         parts = [tuple(part) for part in self.parts]
         if kinds == {"|"}:
-            return (Alternation(tuple(parts)),)
+            return Alternation(tuple(parts))
         if kinds == {":"} and len(parts) in (2, 3) and len(parts[-1]) == 1:
             when = parts[-1][0]
             number = _NUMBER.fullmatch(when) if isinstance(when, str) else None
             if number:
                 before = parts[0] if len(parts) == 3 else ()
-                return (Editing(before, parts[-2], number[1]),)
+                return Editing(before, parts[-2], number[1])
         return None
 
 
@@ -108,7 +116,7 @@ def _take(piece: str, whole: list[Node], groups: list[_Group]) -> bool:
             # No bracket around one that is text can be a group: all of them are text.
             return _spell_out(whole, groups, piece)
         groups.pop()
-        (groups[-1].parts[-1] if groups else whole).extend(closed)
+        (groups[-1].parts[-1] if groups else whole).append(closed)
     return True
 
 
@@ -144,10 +152,16 @@ def evaluate(nodes: Nodes, step: int, when: Callable[[Editing], int]) -> str:
     return "".join(texts)
 
 
-def _chosen(node: Editing | Alternation, step: int, when: Callable[[Editing], int]) -> Nodes:
-    if isinstance(node, Alternation):
-        return node.options[(step - 1) % len(node.options)]
-    return node.before if step <= when(node) else node.after
+def _chosen(
+    node: Editing | Alternation | Bracketed, step: int, when: Callable[[Editing], int]
+) -> Nodes:
+    match node:
+        case Bracketed(nodes):
+            return nodes
+        case Alternation(options):
+            return options[(step - 1) % len(options)]
+        case Editing(before, after):
+            return before if step <= when(node) else after
 
 
 def changes(nodes: Sequence[Node]) -> Iterator[Editing | Alternation]:
@@ -155,9 +169,14 @@ def changes(nodes: Sequence[Node]) -> Iterator[Editing | Alternation]:
     pending = list(reversed(nodes))
     while pending:
         node = pending.pop()
-        if isinstance(node, str):
-            continue
-        yield node
-        inner = node.options if isinstance(node, Alternation) else (node.before, node.after)
-        for part in reversed(inner):
-            pending.extend(reversed(part))
+        match node:
+            case Editing(before, after):
+                yield node
+                pending.extend([*reversed(after), *reversed(before)])
+            case Alternation(options):
+                yield node
+                pending.extend(inner for option in options for inner in option)
+            case Bracketed(nodes):
+                pending.extend(reversed(nodes))
+            case _:
+                pass

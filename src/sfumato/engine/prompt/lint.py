@@ -16,12 +16,12 @@ from sfumato.engine.request import Emphasis
 _COMMENT = re.compile(r"#[^\n]*")
 _BRACKET = re.compile(r"\\.|([()\[\]])", re.DOTALL)
 _PAIRS = {")": "(", "]": "["}
-_ALMOST_WEIGHT = re.compile(r"\(([^()\[\]:]*):\s*([+-]?[\d.,]*\d[\d.,]*)\s*\)")
-_WEIGHT = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)")
+_ALMOST_WEIGHT = re.compile(r"\(([^()\[\]:]*):\s*([+-]?[\d.,]+)\s*\)")
+_WEIGHT = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)")
 _ALMOST_CHANGE = re.compile(r"(?<!\\)\[[^\[\]():|\\]*(?::[^\[\]():|\\]*)+\]")
-_CHANGE_ENDS = re.compile(r":\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*\]")
+_CHANGE_ENDS = re.compile(r":\s*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?\s*\]")
 _LOWER_BREAK = re.compile(r"(?:^|[,\n])[^\S\n]*([Bb]reak)[^\S\n]*(?=$|[,\n])")
-_LOWER_AND = re.compile(r":\s*[+-]?[\d.]+\s+([Aa]nd)\s[^,()\[\]]*:\s*[+-]?[\d.]+\s*$")
+_LOWER_AND = re.compile(r":\s*[+-]?[\d.]+\s+([Aa]nd)\s[^,:()\[\]]*:\s*[+-]?[\d.]+\s*$")
 
 Trap = Callable[[str], Iterator[str]]
 """text of a prompt → a sentence for each place"""
@@ -107,8 +107,9 @@ def _broken(text: str) -> Iterator[str]:
 
 
 def _unpaired(text: str) -> Iterator[str]:
-    """Brackets that nothing closes or opens."""
+    """The first bracket of each sort that nothing closes or opens."""
     opened: dict[str, list[int]] = {"(": [], "[": []}
+    alone: dict[str, int] = {}
     for found in _BRACKET.finditer(text):
         bracket = found[1]
         if bracket in opened:
@@ -116,20 +117,23 @@ def _unpaired(text: str) -> Iterator[str]:
         elif bracket and opened[_PAIRS[bracket]]:
             opened[_PAIRS[bracket]].pop()
         elif bracket:
-            place = _quoted(text[max(0, found.start() - 20) : found.end()])
-            yield f'The "{bracket}" at the end of {place} closes nothing and is text.'
-    for bracket, places in opened.items():
-        for place in places:
-            yield (
-                f'The "{bracket}" at the beginning of {_quoted(text[place : place + 40])} is not '
-                "closed and counts to the end of the prompt."
-            )
+            alone.setdefault(bracket, found.end())
+    for bracket, end in alone.items():
+        place = _quoted(text[max(0, end - 20) : end])
+        yield f'The "{bracket}" at the end of {place} closes nothing and is text.'
+    for bracket, (start, *_) in ((sign, places) for sign, places in opened.items() if places):
+        place = _quoted(text[start : start + 40])
+        yield (
+            f'The "{bracket}" at the beginning of {place} is not closed and counts to the end of '
+            "the prompt."
+        )
 
 
 def _unweighted(text: str) -> Iterator[str]:
     """`(x:1..2)` and `(x:1,2)`."""
     for found in _ALMOST_WEIGHT.finditer(text):
-        if not _WEIGHT.fullmatch(found[2]):
+        digits = any(sign.isdigit() for sign in found[2])
+        if digits and not _WEIGHT.fullmatch(found[2]):
             yield f'"{found[2]}" in {_quoted(found[0])} is not a number: it is text, at weight 1.1.'
 
 

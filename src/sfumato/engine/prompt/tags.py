@@ -71,8 +71,9 @@ class Calls:
 
 def extract(text: str) -> tuple[str, tuple[Tag, ...]]:
     """`text` without its tags, and the tags: everything written `<word:…>`, whatever the word."""
-    tags = tuple(_tag(found) for found in _TAG.finditer(text))
-    return _TAG.sub("", text), tags
+    end = text.rfind(">") + 1  # what follows holds no tag, and would be searched again and again
+    tags = tuple(_tag(found) for found in _TAG.finditer(text, 0, end))
+    return _TAG.sub("", text[:end]) + text[end:], tags
 
 
 def _tag(found: re.Match[str]) -> Tag:
