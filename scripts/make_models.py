@@ -11,7 +11,7 @@ from sfumato.catalogue.trees.text import Text, clip_shapes
 from sfumato.catalogue.trees.unet import sizes, unet_shapes
 from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.arrays import tensor_from
-from sfumato.containers.dtype import F32, DType
+from sfumato.containers.dtype import F16, F32, DType
 from sfumato.containers.model_file import Key, Tree
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
@@ -54,9 +54,7 @@ def weight(
 def lighthouse(path: Path) -> None:
     """A Lightning checkpoint in SD1's layout with small widths: live, EMA and optimizer state."""
     generator = np.random.default_rng(SEED)
-    state: dict[str, Tensor] = {}
-    for prefix, shapes in PARTS:
-        state |= {prefix + n: weight(n, shape, generator) for n, shape in shapes.items()}
+    state = _weights(generator, F32)
     state[f"{TEXT}text_model.embeddings.position_ids"] = tensor_from(np.arange(77)[None])
     live = [name for name in state if name.startswith("model.diffusion_model.")]
     for name in live:
@@ -77,6 +75,18 @@ def lighthouse(path: Path) -> None:
         "optimizer_states": [{"state": _by_number(moments), "param_groups": []}],
     }
     save(path, {**state, **moments}, tree=tree, force=True)
+
+
+def _weights(generator: np.random.Generator, dtype: DType) -> dict[str, Tensor]:
+    state: dict[str, Tensor] = {}
+    for prefix, shapes in PARTS:
+        state |= {prefix + n: weight(n, shape, generator, dtype) for n, shape in shapes.items()}
+    return state
+
+
+def slim(path: Path) -> None:
+    """The trained weights of `lighthouse` alone, in half precision."""
+    save(path, _weights(np.random.default_rng(SEED), F16), force=True)
 
 
 def _by_number(moments: dict[str, Tensor]) -> Tree:

@@ -10,7 +10,7 @@ import click
 
 from sfumato.app.cli.console import emit_json, say
 from sfumato.app.cli.painting.asked import asked
-from sfumato.app.cli.painting.files import checkpoint_of, shelf_of
+from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, with_vae
 from sfumato.app.cli.painting.output import Output, output
 from sfumato.app.cli.painting.run import paint_all, preview_path
 from sfumato.app.cli.painting.setting import HeadedCommand, Setting
@@ -56,6 +56,7 @@ def command(prompt: str | None, as_json: bool, **given: Any) -> None:  # noqa: A
     many = what.request.batch * what.request.count
     target = output(given["output"], given["format"], many=many, force=bool(given["force"]))
     shelf = shelf_of(given)
+    what = with_vae(what, shelf)
     path, notes = checkpoint_of(what, shelf)
     preview = preview_path(given["preview"])
     telling = Telling(quiet=as_json)
@@ -63,10 +64,10 @@ def command(prompt: str | None, as_json: bool, **given: Any) -> None:  # noqa: A
     job = Job(what.request, path, shelf, target, preview, given)
     if given["dry_run"]:
         _foretell(job, telling)
+        if as_json:
+            emit_json(telling.to_json(model=str(path)))
     else:
         _paint(job, telling, as_json=as_json)
-    if as_json:
-        emit_json(telling.to_json(model=str(path)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +104,17 @@ def _paint(job: Job, telling: Telling, *, as_json: bool) -> None:
     opened = open_painter(job.checkpoint, request.vae, job.shelf, styles, job.given)
     with opened.painter:
         telling.say(opened.model, opened.vae, *opened.notes, summary(request))
-        for index, picture in enumerate(paint_all(opened.painter, request, job.preview)):
-            path = job.target.save(picture, index)
-            telling.reports(opened.painter.applied)
-            telling.picture(path, picture)
-            if not as_json:
-                say(str(path))
+        try:
+            for index, picture in enumerate(paint_all(opened.painter, request, job.preview)):
+                path = job.target.save(picture, index)
+                telling.reports(opened.painter.applied)
+                telling.picture(path, picture)
+                if not as_json:
+                    say(str(path))
+        except KeyboardInterrupt:
+            # What is finished is written; only the JSON has still to tell it.
+            if as_json:
+                emit_json(telling.to_json(model=str(job.checkpoint), interrupted=True))
+            raise
+    if as_json:
+        emit_json(telling.to_json(model=str(job.checkpoint)))

@@ -12,7 +12,7 @@ import click
 
 from sfumato.app.cli.console import complain, emit_json, say
 from sfumato.app.cli.painting.asked import Asked, asked
-from sfumato.app.cli.painting.files import checkpoint_of, shelf_of
+from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, with_vae
 from sfumato.app.cli.painting.lookups import lookups
 from sfumato.app.cli.painting.output import Output, output
 from sfumato.app.cli.painting.run import preview_path
@@ -116,7 +116,7 @@ def _job(what: Asked, given: dict[str, Any], telling: Telling) -> Job:
     shelf, styles = shelf_of(given), read_styles(given["styles"] or ())
     known = lookups(shelf, styles)
     read = [read_axis(given[name], what.request, known) if given[name] else None for name in "xyz"]
-    request = _with_model(what, shelf, read, telling)
+    request = _with_model(with_vae(what, shelf), shelf, read, telling)
     x, y, z = read
     plan = plan_grid(request, (x, y, z), vary=_varied(given["vary_seeds"] or ""))
     largest = max((plan.request(place) for place in plan.places()), key=_area)

@@ -111,7 +111,9 @@ def _read(
             return _numbers(parameter, cells)
         case "choice":
             names = _choices(lookups[parameter.lookup], cells)
-            return names, names
+            return names, tuple(
+                re.split(r"[/\\]", name)[-1] for name in names
+            )  # of a path, the end
         case "tag":
             found = tuple(v for cell in cells for v in _tags(lookups[parameter.lookup], cell))
             return found, found

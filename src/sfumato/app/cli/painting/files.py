@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,19 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     there = ", ".join(escape(entry.name) for entry in every[:8])
     more = f"; there are {there}{' …' if len(every) > 8 else ''}" if every else ""
     raise click.UsageError(f"say which checkpoint: --model FILE or NAME{more}")
+
+
+def with_vae(what: Asked, shelf: Shelf) -> Asked:
+    """The same, with another VAE where that of the repeated picture is not there, and a note."""
+    told = what.found.record.fields.get("VAE", "") if what.found is not None else ""
+    if not told or what.request.vae != told or told.lower() in ("auto", "automatic", "none"):
+        return what
+    try:
+        shelf.resolve("vae", told)
+    except UsageError as error:
+        note = f"the picture's VAE: {error}; another is chosen, and the picture will differ"
+        return replace(what, request=replace(what.request, vae=""), notes=(*what.notes, note))
+    return what
 
 
 def _recorded(found: Found, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
