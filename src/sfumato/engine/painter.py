@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from difflib import get_close_matches
@@ -18,18 +18,20 @@ from sfumato.engine.autoencoding.preview import Previews
 from sfumato.engine.cache import Models
 from sfumato.engine.hashing import Hashing
 from sfumato.engine.job import Job, job
+from sfumato.engine.loading import filled
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import HypernetworkCall, LoraCall
 from sfumato.engine.request import Request
-from sfumato.engine.side import Side
+from sfumato.engine.side import Refiners, Side
 from sfumato.engine.work import Tools, work
 from sfumato.errors import UsageError
 from sfumato.library.find import Shelf
 
 if TYPE_CHECKING:
     from sfumato.engine.applied import Applied
-    from sfumato.engine.model import Model
+    from sfumato.engine.autoencoding.choose import Choice
+    from sfumato.engine.model import Model, Network
     from sfumato.engine.prompt.styles import Styles
 
 
@@ -63,18 +65,16 @@ class Painter:
         """
         self.model = model
         self.shelf = shelf if shelf is not None else Shelf()
-        self.styles: Mapping[str, object] = styles or {}
         self.applied: tuple[Applied, ...] = ()
         """what became of every file that the last picture was to be painted with"""
         self._styles: Styles = styles or {}
         self._side = Side(model, self.shelf, offload=offload, compiled=compiled)
-        self._tools = Tools(
-            self.shelf, Hashing(), Previews(), models if models is not None else Models()
-        )
+        self._refiners = Refiners(models if models is not None else Models(), self.shelf)
+        self._tools = Tools(Hashing(), Previews(), self._refiners)
         self._vae: tuple[Applied, ...] = ()
         self._set_vae(vae)
 
-    def paint(self, request: Request) -> Iterator[Progress | Picture]:
+    def paint(self, request: Request) -> Generator[Progress | Picture]:
         """Paint a request: every step, and every picture as soon as it is finished.
 
         Closing the iterator stops at once: pictures that were yielded are whole, the rest is
@@ -86,14 +86,14 @@ class Painter:
         planned = job(request, self.model, self._styles)
         return self._paint(planned)
 
-    def _paint(self, planned: Job) -> Iterator[Progress | Picture]:
+    def _paint(self, planned: Job) -> Generator[Progress | Picture]:
         try:
             for event in work(planned, self._side, self._tools, self._vae):
                 if isinstance(event, Picture):
                     self.applied = self._side.reports()
                 yield event
         except BaseException:
-            self._side.detach()
+            self.detach()
             raise
 
     def generate(
@@ -137,26 +137,32 @@ class Painter:
     @contextmanager
     def vae(self, name: str | Path) -> Generator[None]:
         """Paint with another VAE inside; "none" is the checkpoint's own."""
-        before = self._vae
-        choice = choose_vae(self.model.path, str(name), self.shelf, baked=True)
-        if choice.path is None:
-            own = self._own_vae
-            if own is None:
-                raise UsageError(f"{escape(str(self.model.path))}: has no VAE inside")
-            network = own
-            self._vae = ()
-        else:
-            network = load_vae(choice.path, self.model)
-            self._vae = (report(network, choice.sentence()),)
+        before, own = self._vae, self._own_vae
+        choice = choose_vae(self.model.path, str(name), self.shelf, baked=own is not None)
+        if choice.path is None and not before:
+            yield  # it is at work already
+            return
+        away = own is not None and next(own.module.parameters()).is_meta
         try:
+            if choice.path is None:
+                assert own is not None
+                if away:
+                    filled(own, self.model)
+                network, self._vae = own, ()
+            else:
+                network = load_vae(choice.path, self.model)
+                self._vae = (_report(network, choice),)
             with swapped(self.model, network):
                 yield
         finally:
             self._vae = before
+            if away and choice.path is None and own is not None:
+                own.module.to("meta")
 
     def detach(self) -> None:
         """Take off what prompts attached: the weights are the file's, bit for bit."""
         self._side.detach()
+        self._refiners.detach()
 
     def refresh(self) -> None:
         """Look for files again that came after the painter began."""
@@ -166,7 +172,7 @@ class Painter:
     def close(self) -> None:
         """Let go of the model and of every file."""
         self._side.close()
-        self._tools.models.close()
+        self._refiners.close()
         self.model.close()
 
     def __enter__(self) -> Self:
@@ -193,9 +199,16 @@ class Painter:
         self._own_vae = own[0] if own else None
         choice = choose_vae(self.model.path, wish, self.shelf, baked=bool(own))
         if choice.path is not None:
+            for network in own:
+                network.module.to("meta")  # it can be read again
             network = load_vae(choice.path, self.model)
             use_vae(self.model, network)
-            self._vae = (report(network, choice.sentence()),)
+            self._vae = (_report(network, choice),)
+
+
+def _report(network: Network, choice: Choice) -> Applied:
+    found = report(network, choice.sentence())
+    return replace(found, notes=(*found.notes, *choice.notes))
 
 
 def request_of(prompt: str, cfg: float | None, options: Mapping[str, object]) -> Request:

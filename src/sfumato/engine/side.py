@@ -14,7 +14,8 @@ from sfumato.engine.memory import Offload
 
 if TYPE_CHECKING:
     from sfumato.engine.applied import Applied
-    from sfumato.engine.model import Model, Network
+    from sfumato.engine.cache import Models
+    from sfumato.engine.model import Model, Network, Placement
     from sfumato.engine.request import Request
     from sfumato.engine.texts import Texts
     from sfumato.library.find import Shelf
@@ -98,3 +99,40 @@ class Side:
 
     def _returned(self, network: Network) -> None:
         self._stale = True
+
+
+class Refiners:
+    """The model that takes over in the middle of a pass, kept until another one is named."""
+
+    def __init__(self, models: Models, shelf: Shelf) -> None:
+        """Loaded from `models`, by their names on `shelf`."""
+        self._models, self._shelf = models, shelf
+        self._side: Side | None = None
+
+    def get(self, name: str, where: Placement) -> Side:
+        """A refiner at work, on the same device and in the same precision as the base.
+
+        Raises UsageError for a name that is nowhere, and what `load` raises.
+        """
+        path = self._shelf.find("checkpoint", name)
+        kept = self._side
+        if kept is not None and kept.model.path != path:
+            self.close()
+        model = self._models.get(
+            path, device=where.device, dtype=where.dtype, vae_dtype=where.vae_dtype
+        )
+        if self._side is None or self._side.model is not model:
+            self._side = Side(model, self._shelf)
+        return self._side
+
+    def detach(self) -> None:
+        """Have its weights as the file has them."""
+        if self._side is not None:
+            self._side.detach()
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._side is not None:
+            self._side.close()
+        self._side = None
+        self._models.close()

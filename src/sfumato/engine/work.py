@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sfumato.engine.autoencoding.load import vae_network
 from sfumato.engine.autoencoding.preview import Previews, show
-from sfumato.engine.cache import Models
 from sfumato.engine.conditions import Calls, Conditions
 from sfumato.engine.finishing import File, composed, files_of, picture, sentences
 from sfumato.engine.hashing import Hashing
@@ -33,8 +32,7 @@ from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress, Stage
 from sfumato.engine.prompt.tags import Calls as TagCalls
 from sfumato.engine.route import Route, route
-from sfumato.engine.side import Side
-from sfumato.library.find import Shelf
+from sfumato.engine.side import Refiners, Side
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,11 +49,9 @@ T = TypeVar("T")
 class Tools:
     """What a painter keeps beside its model."""
 
-    shelf: Shelf
     hashing: Hashing
     previews: Previews
-    models: Models
-    """refiners"""
+    refiners: Refiners
 
 
 @dataclass(slots=True)
@@ -255,7 +251,7 @@ def _refiner(
 
     def turn() -> tuple[Side, Conditions]:
         with torch.inference_mode(False):  # weights made inside could not be changed outside
-            side = now.refiner or _load_refiner(now, name)
+            side = now.tools.refiners.get(name, now.side.model.placement)
             now.refiner = side
             same = side.model.family == now.side.model.family
             asked = texts if same else replace(texts, calls=TagCalls())
@@ -266,13 +262,6 @@ def _refiner(
         return side, found
 
     return turn
-
-
-def _load_refiner(now: Work, name: str) -> Side:
-    path = now.tools.shelf.find("checkpoint", name)
-    where = now.side.model.placement
-    model = now.tools.models.get(path, device=where.device, dtype=where.dtype)
-    return Side(model, now.tools.shelf)
 
 
 def _sampled(
