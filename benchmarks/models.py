@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sfumato.catalogue.spelling.networks import unet_modules
-from sfumato.catalogue.trees.text import CLIP_L, clip_shapes
-from sfumato.catalogue.trees.unet import SD1, unet_shapes
+from sfumato.catalogue.trees.text import CLIP_L, Text, clip_shapes
+from sfumato.catalogue.trees.unet import SD1, sizes, unet_shapes
 from sfumato.catalogue.trees.vae import VAE, vae_shapes
 from sfumato.containers.dtype import F16, F32, I64, DType
 from sfumato.containers.model_file import Key, Tree
@@ -49,6 +49,17 @@ def layout() -> dict[str, tuple[int, ...]]:
         ("model.diffusion_model.", unet_shapes(SD1)),
         ("first_stage_model.", vae_shapes(VAE())),
         ("cond_stage_model.transformer.", clip_shapes(CLIP_L)),
+    )
+    return {prefix + name: shape for prefix, shapes in parts for name, shape in shapes.items()}
+
+
+def small_layout() -> dict[str, tuple[int, ...]]:
+    """Every key and shape of a checkpoint in SD1's layout with small widths."""
+    unet = sizes((64, 128), (1, 1), 1, 192, blocks=1)
+    parts = (
+        ("model.diffusion_model.", unet_shapes(unet)),
+        ("first_stage_model.", vae_shapes(VAE(32, (1, 1, 2, 4), 1))),
+        ("cond_stage_model.transformer.", clip_shapes(Text(192, 4, 768))),
     )
     return {prefix + name: shape for prefix, shapes in parts for name, shape in shapes.items()}
 

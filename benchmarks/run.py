@@ -1,6 +1,6 @@
 """Every benchmark, with the peers in the same run; rewrites the table in benchmarks/README.md.
 
-python benchmarks/run.py [inspect|convert]…
+python benchmarks/run.py [inspect|convert|paint]…
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from measure import Run, alternate, median_peak, median_ratio, median_seconds, r
 HERE = Path(__file__).parent
 DATA = HERE / "data"
 WORK = str(HERE / "work.py")
+PAINTING = str(HERE / "painting.py")
 MARKS = ("<!-- results -->", "<!-- /results -->")
 
 
@@ -26,13 +27,15 @@ def work(*arguments: str | Path) -> list[str]:
 
 def row(name: str, ours: list[Run], theirs: dict[str, list[Run]]) -> list[str]:
     """Table rows for one job: ours, then each peer with the ratio of wall times."""
-    lines = [f"| {name} | sfumato | {median_seconds(ours):.1f} s | {_mega(ours)} | |"]
+    lines = [f"| {name} | sfumato | {_seconds(ours)} | {_mega(ours)} | |"]
     for peer, runs in theirs.items():
         ratio = median_ratio(ours, runs)
-        lines.append(
-            f"| | {peer} | {median_seconds(runs):.1f} s | {_mega(runs)} | {ratio:.2f} × its time |"
-        )
+        lines.append(f"| | {peer} | {_seconds(runs)} | {_mega(runs)} | {ratio:.2f} × its time |")
     return lines
+
+
+def _seconds(runs: list[Run]) -> str:
+    return f"{median_seconds(runs):.3g} s"
 
 
 def _mega(runs: list[Run]) -> str:
@@ -92,7 +95,49 @@ def convert_large() -> list[str]:
     return lines
 
 
-JOBS: dict[str, Callable[[], list[str]]] = {"inspect": inspect_many, "convert": convert_large}
+def painting(*arguments: str | Path) -> list[str]:
+    """The command line of one job of painting.py."""
+    return [sys.executable, PAINTING, *map(str, arguments)]
+
+
+def paint_full_size() -> list[str]:
+    """Painting with full-size SD1.5 weights in fp32, beside diffusers."""
+    place = DATA / "painting"
+    if not place.exists():
+        run(painting("make", place))
+    lines: list[str] = []
+    for title, job, told in (
+        ("UNet step at 256², prompt and negative prompt", ("step", place, "256"), True),
+        ("UNet step at 512², prompt and negative prompt", ("step", place, "512"), True),
+        ("VAE decode of 512²", ("decode", place, "512"), True),
+        ("LoRA of rank 32: attach, then detach", ("lora", place), True),
+        ("start, load fp16 as fp32, first step at 256²", ("first-step", place), False),
+        ("start, load, one step and decode at 512²", ("paint", place, "512"), False),
+    ):
+        peer = (f"peer-{job[0]}", *job[1:])
+        commands = {"sfumato": painting(*job), "diffusers": painting(*peer)}
+        runs = alternate(commands, rounds=3, told=told)
+        lines += row(title, runs.pop("sfumato"), runs)
+    return lines + _cold_start(place)
+
+
+def _cold_start(place: Path) -> list[str]:
+    """From the shell to a saved picture, with a small model."""
+    out = DATA / "cold.png"
+    command = Path(sys.executable).with_name("sfumato")
+    ours = [str(command), "generate", "a lighthouse at dusk", "--model",
+            str(place / "small.safetensors"), "--size", "128x128", "--steps", "10",
+            "--seed", "1", "--force", "-o", str(out)]  # fmt: skip
+    runs = alternate({"sfumato": ours, "diffusers": painting("peer-cold", place, out)}, rounds=3)
+    title = "cold start to a saved picture, small model"
+    return row(title, runs.pop("sfumato"), runs)
+
+
+JOBS: dict[str, Callable[[], list[str]]] = {
+    "inspect": inspect_many,
+    "convert": convert_large,
+    "paint": paint_full_size,
+}
 
 
 def main(chosen: list[str]) -> None:
