@@ -90,7 +90,7 @@ class Painter:
         try:
             for event in work(planned, self._side, self._tools, self._vae):
                 if isinstance(event, Picture):
-                    self.applied = self._side.reports()
+                    self.applied = (*self._vae, *self._side.reports())
                 yield event
         except BaseException:
             self.detach()
