@@ -140,6 +140,9 @@ def test_a_module_opens_by_saying_what_it_is(path: Path) -> None:
         "import sfumato.operations.convert",
         "from sfumato.app.cli import main; main(['--help'])",
         "from sfumato.app.cli import main; main(['inspect', '--help'])",
+        "from sfumato.app.cli import main; main(['generate', '--help'])",
+        "from sfumato.app.cli import main; main(['grid', '--help'])",
+        "import sfumato.engine.grid.axes, sfumato.engine.grid.plan, sfumato.engine.grid.run",
     ],
 )
 def test_quick_questions_do_not_import_torch(action: str) -> None:

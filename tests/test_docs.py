@@ -8,14 +8,21 @@ from pathlib import Path
 import pytest
 
 from sfumato import errors
-from sfumato.app.cli import COMMANDS
+from sfumato.app.cli import COMMANDS, generate, grid
+from sfumato.app.cli.painting import settings
+from sfumato.app.cli.painting.setting import Setting
 from sfumato.catalogue.adapters.flavours import FLAVOURS
 from sfumato.catalogue.families import TITLES
 from sfumato.containers.model_file import CONTAINERS
+from sfumato.engine.grid.parameters import PARAMETERS
+from sfumato.engine.sampling.registry import SAMPLERS
+from sfumato.engine.sampling.schedules import AUTOMATIC, SCHEDULES
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+
+GENERATE, GRID = ((ROOT / "docs" / f"{n}.md").read_text("utf-8") for n in ("generate", "grid"))
 
 
 @pytest.mark.parametrize("command", [entry.name for entry in COMMANDS])
@@ -41,6 +48,26 @@ def test_every_family_is_described(family: str) -> None:
 @pytest.mark.parametrize("flavour", sorted({f.name.partition("-")[0] for f in FLAVOURS} - {"set"}))
 def test_every_flavour_of_lora_is_described(flavour: str) -> None:
     assert flavour in TEXT.lower()
+
+
+@pytest.mark.parametrize("name", [AUTOMATIC, *(s.name for s in (*SAMPLERS, *SCHEDULES))])
+def test_every_sampler_and_schedule_is_described(name: str) -> None:
+    assert f"\n| {name} |" in GENERATE
+
+
+@pytest.mark.parametrize("setting", [*settings.REQUEST, *generate.OUTPUT], ids=lambda s: s.name)
+def test_every_option_of_painting_is_described(setting: Setting) -> None:
+    assert re.search(rf"{setting.flags.split('/')[0].split()[-1]}\b", GENERATE)
+
+
+@pytest.mark.parametrize("setting", [*grid.AXES, *grid.OUTPUT], ids=lambda s: s.name)
+def test_every_option_of_grids_is_described(setting: Setting) -> None:
+    assert any(flag in GENERATE + GRID for flag in re.split("[ /]", setting.flags))
+
+
+@pytest.mark.parametrize("name", [parameter.name for parameter in PARAMETERS])
+def test_every_axis_is_described(name: str) -> None:
+    assert f"| `{name}` |" in GRID
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -33,6 +33,21 @@ def test_a_connection_would_be_noticed(call: str) -> None:
     assert done.returncode == 1 and "SystemError: socket." in done.stderr
 
 
+def test_painting_works_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from make_models import slim
+    from make_paints import make_paints
+
+    monkeypatch.chdir(tmp_path)
+    slim(tmp_path / "lighthouse.safetensors")
+    make_paints(tmp_path)
+    files = ("-m", "lighthouse.safetensors", "--models", ".", "-l", "ink", "--vae", "soft")
+    small = ("--size", "32x32", "--steps", "1", "--hypernetwork", "glow")
+    for words in (("generate", "moonglade"), ("grid", "moonglade", "-x", "cfg: 4, 7")):
+        done = run(RUN, *words, *files, *small, "-o", f"{words[0]}.png")
+        assert "SystemError" not in done.stderr and "Traceback" not in done.stderr
+        assert done.returncode == 0 and "ink apply" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize(
     "words",
     [

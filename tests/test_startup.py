@@ -70,7 +70,7 @@ def test_help_loads_nothing_but_the_command_line() -> None:
 
 
 def test_the_help_of_one_command_loads_no_arithmetic() -> None:
-    for name in ("inspect", "convert", "prune", "catalog"):
+    for name in ("inspect", "convert", "prune", "catalog", "generate", "grid"):
         modules, _ = watch(name, "--help")
         assert not modules & (HEAVY - {"rich"}), name
         assert "rich.progress" not in modules

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import click
 
@@ -51,7 +51,7 @@ def painted(
     from sfumato.engine.progress import Progress
 
     # Closing stops at once and takes adapters off.
-    with closing(cast("Generator[Progress | Picture]", painter.paint(request))) as events:
+    with closing(painter.paint(request)) as events:
         for event in events:
             if isinstance(event, Progress):
                 report(event, preview, advance)
