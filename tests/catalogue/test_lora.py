@@ -181,6 +181,7 @@ FLAVOURS: dict[str, tuple[str, dict[str, tuple[int, ...]], tuple[int, ...]]] = {
     "LoKr, whole": ("lokr", {f"{NAME}.lokr_w1": (16, 16), f"{NAME}.lokr_w2": (20, 48)}, ()),
     "LoKr, conv": ("lokr", {f"{CONV}.lokr_w1": (16, 16), f"{CONV}.lokr_w2": (20, 20, 3, 3)}, ()),
     "IA3": ("ia3", {f"{NAME}.weight": (320, 1), f"{NAME}.on_input": ()}, ()),
+    "IA3 of PEFT": ("ia3-peft", {f"{NAME}.ia3_l": (320, 1)}, ()),
     "GLoRA": (
         "glora",
         {
