@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, is_dataclass
@@ -13,7 +14,11 @@ from typing import Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from sfumato.containers.text import escape
 from sfumato.errors import UsageError
+from sfumato.training.bounds import check_bounds
 from sfumato.training.settings import Run
+
+DOTTED = re.compile(r"[a-z_]+(\.[a-z_]+)?")
+"""how a setting is called from outside the file: `steps`, `data.flip`"""
 
 Value = str | int | float | bool | list["Value"] | dict[str, "Value"]
 """what TOML holds, as far as a run uses it"""
@@ -32,28 +37,48 @@ def read_run(path: Path) -> Run:
 
 def parse_run(text: str, where: str = "the configuration") -> Run:
     """The run that TOML text describes."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{where} is not TOML: {escape(str(error))}") from error
-    return cast(Run, _record(Run, cast("dict[str, Value]", table), where, ""))
+    return _run(_loads(text, where), where)
+
+
+def _run(table: Mapping[str, Value], where: str) -> Run:
+    run = cast(Run, _record(Run, table, where, ""))
+    check_bounds(run, where)
+    return run
 
 
 def with_settings(run: Run, settings: Mapping[str, str]) -> Run:
-    """`run` with dotted settings replaced: `{"optimizer.rate": "1e-4"}`, in TOML's spelling."""
-    lines = [f"{key} = {_guess(text)}" for key, text in settings.items()]
-    table = cast("dict[str, Value]", tomllib.loads(write_run(run)))
-    for line in lines:
-        _merge(table, cast("dict[str, Value]", tomllib.loads(line)))
-    return cast(Run, _record(Run, table, "the command line", ""))
+    """`run` with dotted settings replaced: `{"optimizer.rate": "1e-4"}`, in TOML's spelling.
+
+    A value that is no TOML is text. Raises UsageError as reading a file does.
+    """
+    return changed(write_run(run), settings)
+
+
+def changed(text: str, settings: Mapping[str, str], where: str = "the command line") -> Run:
+    """The run that TOML text describes once settings are replaced, which may complete it."""
+    table = _loads(text, where)
+    for key, value in settings.items():
+        if not DOTTED.fullmatch(key):
+            raise UsageError(
+                f"{where}: {escape(key)} is no setting; they are called like data.flip"
+            )
+        _merge(table, _loads(f"{key} = {_guess(value)}", where))
+    return _run(table, where)
+
+
+def _loads(text: str, where: str) -> dict[str, Value]:
+    try:
+        return cast("dict[str, Value]", tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{where} is not TOML: {escape(str(error))}") from error
 
 
 def _guess(text: str) -> str:
     try:
-        tomllib.loads(f"x = {text}")
+        one = list(tomllib.loads(f"x = {text}")) == ["x"]
     except tomllib.TOMLDecodeError:
-        return _said(text)
-    return text
+        one = False
+    return text if one else _said(text)
 
 
 def _merge(table: dict[str, Value], changes: Mapping[str, Value]) -> None:
@@ -82,7 +107,7 @@ def _record(record: type, table: Mapping[str, Value], where: str, path: str) -> 
         return record(**values)
     except TypeError as error:
         missing = [name for name in ("kind", "output") if name not in values]
-        raise UsageError(f"{where}: {path}{' and '.join(missing)} must be given") from error
+        raise UsageError(f"{where}: {' and '.join(missing)} must be given") from error
 
 
 def _value(kind: object, value: Value, where: str, path: str) -> object:
@@ -98,11 +123,16 @@ def _value(kind: object, value: Value, where: str, path: str) -> object:
             raise UsageError(f"{where}: {path} is one of {choices}, not {_shown(value)}")
         return value
     if get_origin(kind) is tuple:
-        if not isinstance(value, list):
-            raise UsageError(f"{where}: {path} is a list, not {_shown(value)}")
-        item = get_args(kind)[0]
-        return tuple(_value(item, each, where, path) for each in value)
+        return _several(get_args(kind), value, where, path)
     return _plain(cast(type, kind), value, where, path)
+
+
+def _several(kinds: tuple[object, ...], value: Value, where: str, path: str) -> tuple[object, ...]:
+    if not isinstance(value, list):
+        raise UsageError(f"{where}: {path} is a list, not {_shown(value)}")
+    if kinds[-1] is not Ellipsis and len(value) != len(kinds):
+        raise UsageError(f"{where}: {path} is a list of {len(kinds)}, not of {len(value)}")
+    return tuple(_value(kinds[0], each, where, path) for each in value)
 
 
 def _is_union(kind: object) -> bool:
@@ -122,6 +152,18 @@ def _plain(kind: type, value: Value, where: str, path: str) -> object:
 
 def _shown(value: Value) -> str:
     return escape(repr(value), 60)
+
+
+def settings_of(run: Run) -> dict[str, str]:
+    """Every setting by its dotted name, as TOML spells its value."""
+    told: dict[str, str] = {}
+    for name, value in cast("dict[str, object]", asdict(run)).items():
+        if isinstance(value, dict):
+            inner = cast("dict[str, object]", value)
+            told |= {f"{name}.{key}": _said(each) for key, each in inner.items()}
+        elif value is not None:
+            told[name] = _said(value)
+    return told
 
 
 def write_run(run: Run) -> str:

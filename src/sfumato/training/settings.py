@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 Kind = Literal["checkpoint", "lora", "embedding", "hypernetwork", "vae"]
+
+Edition = Literal["state", "pruned", "ema", "live"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,26 +16,37 @@ class Base:
     """The model that training starts from."""
 
     file: str = ""
-    """name or path of a checkpoint; empty only for a checkpoint from scratch"""
+    """name or path of a checkpoint; empty only for a start from scratch"""
     vae: str = ""
     """a VAE in place of the checkpoint's own"""
     weights: Literal["live", "ema"] = "live"
+    """which of a checkpoint's two sets of weights"""
 
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """Sizes of a model that starts from random weights."""
+    """Sizes of a model that starts from random weights; without values those of SD1."""
 
     widths: tuple[int, ...] = (320, 640, 1280, 1280)
+    """channels of each level of the UNet"""
     depths: tuple[int, ...] = (1, 1, 1, 0)
+    """layers of attention at each level"""
     middle: int = 1
+    """layers of attention in the middle"""
     blocks: int = 2
+    """residual blocks of each level"""
     text_width: int = 768
+    """width of the text encoder, and of what the UNet reads"""
     text_layers: int = 12
+    """its layers"""
     text_inner: int = 3072
+    """width inside them"""
     vae_width: int = 128
+    """channels of the VAE's first level"""
     vae_multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    """width of each level of the VAE, as a multiple of the first"""
     vae_blocks: int = 2
+    """residual blocks of each level of the VAE"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +54,17 @@ class Data:
     """What is learned from."""
 
     folder: str = ""
-    """pictures with captions beside them; or one array file (.npz)"""
+    """pictures with captions beside them; or one array file"""
     regularisation: str = ""
     """pictures of the class that must not be forgotten"""
     validation: str = ""
-    """pictures that are never trained on; empty holds some back where there are enough"""
+    """pictures that are never trained on, to measure the loss on; empty measures none"""
     trigger: str = ""
     """a word put before every caption that lacks it; the caption of pictures without one"""
     resolution: int = 0
     """side of a square with the area of a picture; 0 takes the size the model was made for"""
     buckets: bool = True
-    """keep the pictures' aspect; False crops them square"""
+    """keep the pictures' aspect; false crops them square"""
     bucket_step: int = 0
     """sides are multiples of it; 0 takes 64, or 8 below 256 pixels"""
     upscale: bool = False
@@ -58,13 +72,17 @@ class Data:
     flip: bool = False
     """mirror half of the draws"""
     crop: Literal["center", "random"] = "center"
+    """where pictures are cropped; at random they are encoded anew each time"""
     repeats: int = 1
+    """how often an epoch draws each picture"""
     caption_dropout: float = 0.0
     """share of draws without any caption, which classifier-free guidance needs"""
     shuffle_tags: bool = False
+    """draw the tags of a caption, parted by commas, in another order each time"""
     keep_tags: int = 0
     """tags at the front that stay where they are"""
     tag_dropout: float = 0.0
+    """share of the other tags that are left out"""
     template: str = ""
     """file of lines with `[name]` and `[filewords]`, as A1111 has them for embeddings"""
 
@@ -74,11 +92,13 @@ class Objective:
     """What is minimised."""
 
     prediction: Literal["", "epsilon", "v"] = ""
-    """empty takes the model's own"""
+    """what the UNet predicts; empty takes the model's own"""
     min_snr: float = 0.0
     """gamma of min-SNR weighting (Hang et al. 2023, arXiv 2303.09556); 0 for none, 5 is usual"""
     noise_offset: float = 0.0
+    """noise that shifts whole channels, for darker and lighter pictures; 0.05 is usual"""
     zero_snr: bool = False
+    """noise levels that end in nothing but noise (Lin et al. 2023, arXiv 2305.08891); with v"""
     stratified: bool = True
     """spread the timesteps of a batch over the whole range"""
     draws: int = 1
@@ -91,15 +111,22 @@ class Objective:
 class Optimizer:
     """How weights are moved."""
 
-    name: str = "adamw"
+    name: Literal["adamw", "adamw8bit", "adafactor", "prodigy"] = "adamw"
+    """adamw8bit needs bitsandbytes and CUDA; prodigy needs prodigyopt, and rate 1"""
     rate: float = 1e-4
+    """learning rate"""
     text_rate: float = 0.0
     """rate of the text encoder; 0 leaves it as it is"""
     betas: tuple[float, float] = (0.9, 0.999)
+    """how long Adam remembers gradients and their squares"""
     weight_decay: float = 0.01
-    course: str = "constant"
+    """pull towards zero, but for norms, biases and embeddings"""
+    course: Literal["constant", "cosine", "linear", "plateau"] = "constant"
+    """how the rate moves; a plateau is the one for a run that may be extended"""
     warmup: int = 0
+    """steps in which the rate rises to what it is"""
     decay: float = 0.25
+    """share of the run at its end in which a plateau falls to nothing"""
     clip: float = 1.0
     """largest norm of the gradient; 0 for no limit"""
 
@@ -109,7 +136,7 @@ class Ema:
     """The average of the weights."""
 
     decay: float = 0.0
-    """0 keeps none"""
+    """how much of the average stays at each step, 0.999 for most runs; 0 keeps none"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +144,18 @@ class Save:
     """When the run is saved, and as what."""
 
     every: float = 0.2
-    """below 1 a share of the run, else steps"""
+    """below 1 a share of the run, else steps; 0 for the end only"""
     minutes: float = 30.0
-    """… and at least this often; 0 for never"""
+    """… and a state at least this often; 0 for never"""
     keep: int = 2
     """resumable states that are kept; the newest good one is never deleted"""
+    best: bool = False
+    """keep the state with the lowest validation loss beside them"""
     files: bool = True
     """write the trained file at each of these moments too"""
-    dtype: str = "f16"
-    editions: tuple[str, ...] = ("ema",)
+    dtype: Literal["f32", "f16", "bf16"] = "f16"
+    """precision of the trained file; states keep that of training"""
+    editions: tuple[Edition, ...] = ("ema",)
     """of a checkpoint: state, pruned, ema, live"""
 
 
@@ -138,9 +168,13 @@ class Watch:
     previews: tuple[str, ...] = ()
     """prompts painted whenever the run is saved"""
     preview_steps: int = 20
+    """steps of a preview"""
     preview_scale: float = 5.0
+    """how strongly previews follow their prompt"""
     preview_size: int = 0
+    """side of a preview; 0 for the model's own"""
     tensorboard: bool = False
+    """write events for TensorBoard beside log.csv; needs tensorboard"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +182,15 @@ class LoraShape:
     """What a LoRA consists of."""
 
     algorithm: Literal["lora", "loha", "lokr"] = "lora"
+    """how a change is made of small factors"""
     rank: int = 8
+    """size of the factors: how much it can learn, and how large the file is"""
     alpha: float = 0.0
-    """0 takes the rank"""
+    """the change is multiplied by alpha / rank; 0 takes the rank"""
     conv_rank: int = 0
     """rank of 3×3 convolutions (LoCon); 0 leaves them as they are"""
     dora: bool = False
+    """learn the length of each weight apart from its direction (DoRA)"""
     factor: int = 8
     """LoKr: size of the first Kronecker factor"""
     blocks: tuple[str, ...] = ()
@@ -167,6 +204,7 @@ class EmbeddingShape:
     name: str = ""
     """the word that calls it; empty takes the output's name"""
     vectors: int = 2
+    """tokens that it takes"""
     start: str = "*"
     """words whose vectors it starts from"""
 
@@ -178,12 +216,17 @@ class HypernetworkShape:
     sizes: tuple[int, ...] = ()
     """widths of the attention inputs it changes; empty for all of the model"""
     structure: tuple[float, ...] = (1, 2, 1)
+    """width of each layer, as a multiple of the input's"""
     activation: str = "linear"
+    """function between the layers"""
     start: Literal["Normal", "XavierUniform", "XavierNormal", "KaimingUniform", "KaimingNormal"] = (
         "Normal"
     )
+    """how the weights are drawn at first"""
     layer_norm: bool = False
+    """norm after each layer"""
     dropout: tuple[float, ...] = ()
+    """share of values left out after each width of the structure"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +238,7 @@ class VaeShape:
     crop: int = 0
     """side of random crops; 0 takes whole pictures"""
     kl: float = 1e-6
+    """weight of the latents' distance from a normal distribution"""
     edges: float = 0.5
     """weight of the differences of neighbouring pixels"""
     coarse: float = 0.5
@@ -214,16 +258,21 @@ class Run:
     """One training run."""
 
     kind: Kind
+    """what is trained"""
     output: str
     """file to write; the states go into a folder beside it, `NAME.run`"""
     steps: int = 1000
+    """steps of the optimiser"""
     batch: int = 4
+    """pictures at once"""
     accumulate: int = 1
     """batches per step"""
     seed: int = 0
+    """decides every random number of the run"""
     checkpointing: bool = False
     """compute activations twice and keep them less"""
     title: str = ""
+    """what the trained file calls itself"""
     base: Base = field(default_factory=Base)
     scratch: Scratch | None = None
     data: Data = field(default_factory=Data)
@@ -236,3 +285,10 @@ class Run:
     embedding: EmbeddingShape = field(default_factory=EmbeddingShape)
     hypernetwork: HypernetworkShape = field(default_factory=HypernetworkShape)
     vae: VaeShape = field(default_factory=VaeShape)
+
+
+def word_of(run: Run) -> str:
+    """The word that stands for what is learned: the trigger, or the name of an embedding."""
+    if run.kind == "embedding" and not run.data.trigger:
+        return run.embedding.name or Path(run.output).stem
+    return run.data.trigger
