@@ -23,13 +23,13 @@ check: $(VENV)/test
 bench: $(VENV)/test
 	$(BIN)/python benchmarks/run.py
 
-$(VENV)/core: pyproject.toml
+$(VENV)/core: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check torch -c constraints.txt
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[generate]'
 	@touch $@
 
 $(VENV)/test: pyproject.toml constraints.txt $(VENV)/core
-	$(BIN)/python -m pip install -q --disable-pip-version-check torch -c constraints.txt
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
 	# open_clip's tokenizer is compared with ours; its own dependencies (torchvision) are not needed
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps open_clip_torch

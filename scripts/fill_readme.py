@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 from make_models import gift, lighthouse, moonlight
+from make_paints import make_paints
 
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 COLUMNS = "92"
@@ -48,6 +50,7 @@ def filled(text: str) -> str:
         lighthouse(demo / "lighthouse-training.ckpt")
         moonlight(demo / "moonlight.pt")
         gift(demo / "free-gift.ckpt")
+        make_paints(demo)
         return BLOCK.sub(lambda match: _block(match[1], Path(folder)), text)
 
 
@@ -59,7 +62,7 @@ def _block(block: str, folder: Path) -> str:
 
 def output(command: str, folder: Path) -> str:
     """What a command prints, without the blanks at the ends of lines."""
-    program, *arguments = command.split()
+    program, *arguments = shlex.split(command)
     if program != "sfumato":
         raise SystemExit(f"{command}: only sfumato is run here")
     run = subprocess.run(

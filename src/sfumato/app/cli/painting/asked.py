@@ -68,7 +68,9 @@ def _start(given: Given, image: Image | None, mask: Image | None) -> Asked:
     if found is None:
         raise UsageError(f"{escape(source)}: does not say how it was made")
     request, notes = to_request(found.record, image=image, mask=mask)
-    return Asked(request, (*found.notes, *notes), found)
+    # Our own pictures keep what was said when they were painted; it will be said again.
+    differences = () if found.program == "Sfumato" else found.notes
+    return Asked(request, (*differences, *notes), found)
 
 
 def _picture(given: Given, name: str) -> Image | None:

@@ -65,16 +65,20 @@ def open_painter(
         dtype=given.get("dtype") or "auto",
         weights=given.get("weights") or "live",
     )
-    baked = any(network.role == "vae" for network in model.networks)
-    choice = choose_vae(path, vae or "auto", shelf, baked=baked)
-    painter = Painter(
-        model,
-        shelf=shelf,
-        vae=str(choice.path) if choice.path is not None else "none",
-        styles=styles,
-        offload=bool(given.get("offload")),
-        compiled=bool(given.get("compile")),
-    )
+    try:
+        baked = any(network.role == "vae" for network in model.networks)
+        choice = choose_vae(path, vae or "auto", shelf, baked=baked)
+        painter = Painter(
+            model,
+            shelf=shelf,
+            vae=str(choice.path) if choice.path is not None else "none",
+            styles=styles,
+            offload=bool(given.get("offload")),
+            compiled=bool(given.get("compile")),
+        )
+    except BaseException:
+        model.close()
+        raise
     return Opened(painter, sentence(model), choice.sentence(), (*model.notes, *choice.notes))
 
 
