@@ -7,7 +7,7 @@ and gets the same one in whatever order, after whatever interruption, on whateve
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor
@@ -42,4 +42,5 @@ def normal(shape: tuple[int, ...], seed: int, stream: Stream, *place: int) -> Te
 
 def shuffled(count: int, seed: int, stream: Stream, *place: int) -> list[int]:
     """The numbers 0 … count - 1 in a random order."""
-    return torch.randperm(count, generator=generator(seed, stream, *place)).tolist()
+    drawn = torch.randperm(count, generator=generator(seed, stream, *place))
+    return cast("list[int]", drawn.tolist())  # pyright: ignore[reportUnknownMemberType]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 
@@ -25,7 +26,8 @@ def from_torch(value: torch.Tensor) -> Tensor:
     def read() -> Buffer:
         flat = value.detach().contiguous().cpu().reshape(-1)
         flat = flat.view(torch.int16) if dtype is BF16 else flat
-        return memoryview(flat.numpy()).cast("B") if flat.numel() else b""
+        # numpy's arrays are buffers, which its stubs say only from Python 3.12 on.
+        return memoryview(cast(bytes, flat.numpy())).cast("B") if flat.numel() else b""
 
     def pieces() -> list[Buffer]:
         data = memoryview(read())

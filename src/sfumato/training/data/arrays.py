@@ -13,8 +13,8 @@ import numpy as np
 from sfumato.containers.arrays import array, tensor_from
 from sfumato.containers.open import open_model
 from sfumato.containers.save_file import save_file
-from sfumato.errors import Damaged
-from sfumato.training.data.folder import with_trigger
+from sfumato.errors import Damaged, Refused
+from sfumato.training.data.captions import with_word
 from sfumato.training.data.items import Found, Item
 
 if TYPE_CHECKING:
@@ -38,31 +38,32 @@ def read_arrays(path: Path, *, trigger: str = "", regularisation: bool = False) 
     """
     with open_model(path) as model:
         found = model.get(IMAGES)
-        if (
-            found is None
-            or found.dtype.name != "U8"
-            or len(found.shape) != 4
-            or found.shape[3] != 3
-        ):
+        if found is None or found.dtype.name != "U8" or found.shape[3:] != (3,):
             raise Damaged(path, "holds no tensor `images` of bytes, (pictures, height, width, 3)")
         images = cast("NDArray[np.uint8]", array(found)).copy()
         captions = _texts(path, model.metadata.get(CAPTIONS, ""), len(images))
         names = _texts(path, model.metadata.get(NAMES, "null"), len(images))
         repeats = _counts(path, model.metadata.get(REPEATS, ""), len(images))
+    if not len(images):
+        raise Refused(f"{path}: holds no picture")
     width, height = images.shape[2], images.shape[1]
     items = tuple(
         Item(
             names[row][0] if names[row] else f"row {row}",
             blake2b(images[row].tobytes(), digest_size=16).hexdigest(),
             (width, height),
-            tuple(with_trigger(text, trigger) for text in captions[row] or ("",)),
+            tuple(with_word(text, trigger) for text in captions[row] or ("",)),
             partial(_picture, images, row),
             repeats=repeats[row],
             regularisation=regularisation,
         )
         for row in range(len(images))
     )
-    return Found(items, (f"{len(items)} pictures of {width}×{height} pixels in {path.name}",))
+    notes = [f"{len(items)} pictures of {width}×{height} pixels in {path.name}"]
+    silent = sum(not any(item.captions) for item in items)
+    if silent:
+        notes.append(f"{silent} of {len(items)} have no caption at all: give a trigger word")
+    return Found(items, tuple(notes))
 
 
 def _picture(images: NDArray[np.uint8], row: int) -> Image:
@@ -73,14 +74,23 @@ def _picture(images: NDArray[np.uint8], row: int) -> Image:
 
 def _texts(path: Path, text: str, count: int) -> list[tuple[str, ...]]:
     try:
-        rows = cast("list[str | list[str]] | None", json.loads(text))
+        rows = cast("object", json.loads(text))
     except ValueError as error:
         raise Damaged(path, "holds no captions: its metadata `captions` is not JSON") from error
     if rows is None:
         return [()] * count
-    if not isinstance(rows, list) or len(rows) != count:
+    if not isinstance(rows, list) or len(cast("list[object]", rows)) != count:
         raise Damaged(path, f"holds {count} pictures, and its metadata does not list as many texts")
-    return [(row,) if isinstance(row, str) else tuple(row) for row in rows]
+    return [_row(path, row) for row in cast("list[object]", rows)]
+
+
+def _row(path: Path, row: object) -> tuple[str, ...]:
+    """One text, or several of which one is drawn each time."""
+    texts = cast("list[object]", row) if isinstance(row, list) else [row]
+    said = tuple(text for text in texts if isinstance(text, str))
+    if len(said) != len(texts):
+        raise Damaged(path, "has captions or names in its metadata that are no texts")
+    return said
 
 
 def _counts(path: Path, text: str, count: int) -> list[int]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
+from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from sfumato.containers.atomic import check_room
 from sfumato.containers.open import open_model
 from sfumato.containers.save_file import save_file
 from sfumato.engine.model import Model
@@ -19,8 +21,8 @@ from sfumato.training.data.order import Draw
 from sfumato.training.randomness import normal
 from sfumato.training.torch_tensors import all_from_torch, to_torch
 
-AT_ONCE = 8
-"""pictures encoded together"""
+SHARD = 256
+"""pictures whose latents are written to one file, and lost at most when encoding is killed"""
 
 
 class Latents:
@@ -38,42 +40,50 @@ class Latents:
         self.model = model
         self.lesson = lesson
         self.folder = folder
-        self._kept: dict[str, Tensor] | None = None
+        self._kept: dict[str, Tensor] = {}
 
-    @property
-    def key(self) -> str:
-        """Identity of the VAE, the pictures and their sizes."""
-        text = f"{_identity(self.network)} {self.lesson.digest} {self.lesson.settings.flip}"
-        return blake2b(text.encode(), digest_size=12).hexdigest()
+    def prepare(self) -> Iterator[tuple[int, int]]:
+        """Encode every picture that is not on disk; yields the number done, and of all.
 
-    def prepare(self) -> Iterator[int]:
-        """Encode every picture that is not on disk; yields the number done after each batch."""
+        What is on disk is known by the encoder's weights, the picture's bytes and its sizes, so
+        that nothing stale is taken, and a new picture does not mean encoding all again.
+        """
         if self.lesson.settings.crop == "random":
             return
-        path = self.folder / f"latents-{self.key}.safetensors"
-        self._kept = _read(path)
-        if self._kept is not None:
+        wanted = self._wanted()
+        prefix = f"latents-{_identity(self.network)}-"
+        self._kept |= _read(self.folder, prefix, wanted.keys() - self._kept.keys())
+        missing = [name for name in wanted if name not in self._kept]
+        if not missing:
             return
-        self._kept = {}
-        for flip in (False, True) if self.lesson.settings.flip else (False,):
-            for rows in self._batches():
-                pictures = torch.stack([self.lesson.still(row, flip=flip) for row in rows])
-                moments = self.moments(pictures).cpu()
-                self._kept |= {
-                    _name(row, flip): one.clone() for row, one in zip(rows, moments, strict=True)
-                }
-                yield len(self._kept)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(path, all_from_torch(self._kept), force=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        check_room(self.folder, self.folder, sum(self._nbytes(wanted[name][0]) for name in missing))
+        for start in range(0, len(missing), SHARD):
+            names = missing[start : start + SHARD]
+            for done, name in enumerate(names, start + 1):
+                # One by one, so that the last bits do not depend on what else is encoded.
+                row, flip = wanted[name]
+                self._kept[name] = self.moments(self.lesson.still(row, flip=flip)[None])[0].cpu()
+                yield done, len(missing)
+            shard = {name: self._kept[name] for name in names}
+            digest = blake2b(" ".join(names).encode(), digest_size=8).hexdigest()
+            path = self.folder / f"{prefix}{digest}.safetensors"
+            save_file(path, all_from_torch(shard), force=True)
 
-    def _batches(self) -> Iterator[list[int]]:
-        """Rows of one size, a few at a time."""
-        piles: dict[tuple[int, int], list[int]] = {}
-        for row, fit in enumerate(self.lesson.fits):
-            piles.setdefault(fit.bucket, []).append(row)
-        for pile in piles.values():
-            for start in range(0, len(pile), AT_ONCE):
-                yield pile[start : start + AT_ONCE]
+    def _wanted(self) -> dict[str, tuple[int, bool]]:
+        """Name of every latent → row of the lesson, and whether it is mirrored."""
+        ways = (False, True) if self.lesson.settings.flip else (False,)
+        rows = range(len(self.lesson.items))
+        return {self._name(row, flip): (row, flip) for row in rows for flip in ways}
+
+    def _name(self, row: int, flip: bool) -> str:
+        fit = self.lesson.fits[row]
+        sizes = "-".join(f"{width}x{height}" for width, height in (fit.scaled, fit.bucket))
+        return f"{self.lesson.items[row].digest}-{sizes}{'-flipped' if flip else ''}"
+
+    def _nbytes(self, row: int) -> int:
+        width, height = self.lesson.fits[row].bucket
+        return 8 * (width // 8) * (height // 8) * 4
 
     @torch.no_grad()
     def moments(self, pictures: Tensor) -> Tensor:
@@ -83,11 +93,11 @@ class Latents:
 
     def at(self, draws: list[Draw]) -> Tensor:
         """Latents (b, 4, h, w) of a batch, drawn anew and scaled as the UNet sees them."""
-        if self._kept is None:
-            moments = self.moments(torch.stack([self.lesson.picture(draw) for draw in draws]))
-        else:
-            names = [_name(draw.item, self.lesson.flipped(draw)) for draw in draws]
+        names = [self._name(draw.item, self.lesson.flipped(draw)) for draw in draws]
+        if all(name in self._kept for name in names):
             moments = torch.stack([self._kept[name] for name in names])
+        else:
+            moments = self.moments(torch.stack([self.lesson.picture(draw) for draw in draws]))
         mean, variance = moments.to(self.model.placement.device).chunk(2, dim=1)
         shape = tuple(mean.shape[1:])
         noise = torch.stack(
@@ -97,26 +107,20 @@ class Latents:
         return (latents - self.model.shift) * self.model.scale
 
 
-def _name(row: int, flip: bool) -> str:
-    return f"{row}.flipped" if flip else str(row)
-
-
-def _read(path: Path) -> dict[str, Tensor] | None:
-    """Latents on disk; None where there are none, or a file that is not whole."""
-    if not path.is_file():
-        return None
-    try:
-        with open_model(path) as file:
-            return {name: to_torch(tensor) for name, tensor in file.items()}
-    except BadFile:
-        return None
+def _read(folder: Path, prefix: str, names: Set[str]) -> dict[str, Tensor]:
+    """Those latents of `names` that are on disk; a file that is not whole is passed over."""
+    found: dict[str, Tensor] = {}
+    for path in sorted(folder.glob(f"{prefix}*.safetensors")) if names else ():
+        with suppress(BadFile), open_model(path) as file:
+            found |= {name: to_torch(file[name]) for name in names & file.keys()}
+    return found
 
 
 def _identity(network: AutoencoderKL) -> str:
     """A digest of the encoder's weights."""
-    digest = blake2b(digest_size=16)
+    digest = blake2b(digest_size=12)
     for name, weight in network.state_dict().items():
         if not name.startswith(("decoder.", "post_quant_conv.")):
             digest.update(name.encode())
-            digest.update(weight.float().cpu().contiguous().numpy().tobytes())
+            digest.update(all_from_torch({name: weight})[name].read())
     return digest.hexdigest()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
 
@@ -10,14 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfumato.errors import Refused, UsageError
+from sfumato.errors import UsageError
 from sfumato.training.data.arrays import read_arrays
 from sfumato.training.data.buckets import Fit, cut, fit
+from sfumato.training.data.captions import filled, read_template
 from sfumato.training.data.folder import find_pictures
 from sfumato.training.data.items import Found, Item
 from sfumato.training.data.order import Draw, Order
 from sfumato.training.randomness import uniform
-from sfumato.training.settings import Data, Run
+from sfumato.training.settings import Data, Run, word_of
 
 
 class Lesson:
@@ -28,11 +31,13 @@ class Lesson:
         self.seed = run.seed
         self.resolution = run.data.resolution or resolution
         self.step = run.data.bucket_step or (64 if self.resolution >= 256 else 8)
-        found = find(run.data, run.data.folder)
+        found = find(run.data, run.data.folder, word=word_of(run))
         beside = find(run.data, run.data.regularisation, regularisation=True)
         self.items = (*found.items, *_matched(beside.items, found.items))
-        self.notes = (*found.notes, *beside.notes)
         self.fits = [self._fit(item) for item in self.items]
+        self.notes = (
+            *found.notes, *(f"regularisation: {note}" for note in beside.notes), *self._sizes(),
+        )  # fmt: skip
         repeats = [item.repeats * run.data.repeats for item in self.items]
         self.order = Order([fit.bucket for fit in self.fits], repeats, run.batch, run.seed)
 
@@ -41,6 +46,18 @@ class Lesson:
             item.size, self.resolution, self.step,
             square=not self.settings.buckets, upscale=self.settings.upscale,
         )  # fmt: skip
+
+    def _sizes(self) -> Iterator[str]:
+        """At which sizes the pictures are learned."""
+        counts = Counter(fit.bucket for fit in self.fits).most_common()
+        sizes = ", ".join(f"{w}×{h} ({count})" for (w, h), count in counts[:6])
+        yield f"learned at {sizes}{' …' if len(counts) > 6 else ''}"
+        small = sum(count for (w, h), count in counts if 2 * w * h < self.resolution**2)
+        if small and not self.settings.upscale:
+            yield (
+                f"{small} of them are much smaller than {self.resolution}×{self.resolution}: "
+                "data.upscale enlarges them"
+            )
 
     @property
     def digest(self) -> str:
@@ -74,23 +91,29 @@ def to_tensor(pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> Tensor
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1).float() / 127.5 - 1  # pyright: ignore
 
 
-def find(settings: Data, place: str, *, regularisation: bool = False) -> Found:
-    """The pictures of a folder or an array file; none for no place at all."""
+def find(
+    settings: Data, place: str, *, word: str | None = None, regularisation: bool = False
+) -> Found:
+    """The pictures of a folder or an array file; none for no place at all.
+
+    word: what `[name]` is in a template; the trigger if it is not given.
+    """
     if not place:
         if regularisation:
             return Found((), ())
         raise UsageError("say where the pictures are: data.folder")
-    path, trigger = Path(place), "" if regularisation else settings.trigger
-    if path.is_file():
-        return read_arrays(path, trigger=trigger, regularisation=regularisation)
-    return find_pictures(path, trigger=trigger, regularisation=regularisation)
+    path, templated = Path(place), bool(settings.template) and not regularisation
+    trigger = "" if regularisation or templated else settings.trigger
+    read = read_arrays if path.is_file() else find_pictures
+    found = read(path, trigger=trigger, regularisation=regularisation)
+    if not templated:
+        return found
+    lines, name = read_template(Path(settings.template)), word or settings.trigger
+    items = (replace(i, captions=filled(lines, i.captions, name)) for i in found.items)
+    return Found(tuple(items), (*found.notes, f"captions in {len(lines)} lines of a template"))
 
 
 def _matched(beside: Sequence[Item], items: Sequence[Item]) -> Sequence[Item]:
     """Regularisation pictures, as many in an epoch as there are others: kohya trims or repeats."""
-    if not beside:
-        return ()
-    wanted = sum(item.repeats for item in items)
-    if wanted < 1:
-        raise Refused("regularisation pictures need pictures to learn beside them")
-    return [beside[i % len(beside)] for i in range(wanted)]
+    wanted = sum(item.repeats for item in items) if beside else 0
+    return [replace(beside[i % len(beside)], repeats=1) for i in range(wanted)]

@@ -37,15 +37,12 @@ class Texts:
 
         size: width and height of the pictures, in pixels, for SDXL's vector.
         """
-        found = self._learned(texts, size) if self.learning else self._known(texts, size)
+        found = self._encoded(texts, size) if self.learning else self._known(texts, size)
         longest = max(each.context.shape[1] for each in found)
         if any(each.context.shape[1] != longest for each in found):
             found = self._encoded(texts, size)
         vectors = [each.vector for each in found if each.vector is not None]
         return torch.cat([e.context for e in found]), torch.cat(vectors) if vectors else None
-
-    def _learned(self, texts: Sequence[str], size: tuple[int, int]) -> list[Encoding]:
-        return self._encoded(texts, size)
 
     def _encoded(self, texts: Sequence[str], size: tuple[int, int]) -> list[Encoding]:
         return encode(self.model, texts, emphasis="None", size=size, embeddings=self.embeddings)
