@@ -7,6 +7,24 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """Pictures that are encoded before the first step."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulated:
+    """One batch of several in a step is done; no weight has moved since the step before."""
+
+    step: int
+    """the step that it is part of"""
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
 class Stepped:
     """One step is done."""
 
@@ -52,4 +70,4 @@ class Note:
     text: str
 
 
-Event = Stepped | Validated | Kept | Written | Note
+Event = Prepared | Accumulated | Stepped | Validated | Kept | Written | Note

@@ -50,6 +50,10 @@ class Trainee(Protocol):
     batches: int
     """batches in an epoch"""
 
+    def prepare(self) -> Iterator[tuple[int, int]]:
+        """Do what is done once before the first step; yields what is done, and all there is."""
+        ...
+
     def groups(self) -> tuple[Group, ...]:
         """The weights that are trained."""
         ...

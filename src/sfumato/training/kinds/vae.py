@@ -67,6 +67,10 @@ class VaeTrainee:
         self.notes = (*self.lesson.notes, _told(self.network, run))
         self._held = self._validation()
 
+    def prepare(self) -> Iterator[tuple[int, int]]:
+        """Nothing: pictures are read as they are drawn."""
+        return iter(())
+
     def groups(self) -> tuple[Group, ...]:
         """The decoder's weights, or all."""
         chosen = {n: p for n, p in self.network.named_parameters() if n.startswith(self.chosen)}
