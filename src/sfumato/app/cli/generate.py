@@ -10,7 +10,7 @@ import click
 
 from sfumato.app.cli.console import emit_json, say
 from sfumato.app.cli.painting.asked import asked
-from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, with_vae
+from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, styles_of, with_files
 from sfumato.app.cli.painting.output import Output, output
 from sfumato.app.cli.painting.run import paint_all, preview_path
 from sfumato.app.cli.painting.setting import HeadedCommand, Setting
@@ -20,6 +20,7 @@ from sfumato.app.cli.painting.values import word
 from sfumato.app.cli.writing import HELP, json_option
 
 if TYPE_CHECKING:
+    from sfumato.engine.prompt.styles import Styles
     from sfumato.engine.request import Request
     from sfumato.library.find import Shelf
 
@@ -55,13 +56,13 @@ def command(prompt: str | None, as_json: bool, **given: Any) -> None:  # noqa: A
     what = asked(given, prompt)
     many = what.request.batch * what.request.count
     target = output(given["output"], given["format"], many=many, force=bool(given["force"]))
-    shelf = shelf_of(given)
-    what = with_vae(what, shelf)
+    shelf, styles = shelf_of(given), styles_of(given)
+    what = with_files(what, shelf)
     path, notes = checkpoint_of(what, shelf)
     preview = preview_path(given["preview"])
     telling = Telling(quiet=as_json)
     telling.say(*what.notes, *notes)
-    job = Job(what.request, path, shelf, target, preview, given)
+    job = Job(what.request, path, shelf, styles, target, preview, given)
     if given["dry_run"]:
         _foretell(job, telling)
         if as_json:
@@ -77,6 +78,7 @@ class Job:
     request: Request
     checkpoint: Path
     shelf: Shelf
+    styles: Styles
     target: Output
     preview: Path | None
     given: dict[str, Any]
@@ -94,14 +96,12 @@ def _foretell(job: Job, telling: Telling) -> None:
 def _paint(job: Job, telling: Telling, *, as_json: bool) -> None:
     from sfumato.app.cli.painting.opened import check_names, open_painter
     from sfumato.engine.noise.generators import draw_seed
-    from sfumato.engine.prompt.styles import read_styles
 
     check_names(job.request)
     request = job.request
     if request.seed < 0:
         request = replace(request, seed=draw_seed())
-    styles = read_styles(job.given.get("styles") or ())
-    opened = open_painter(job.checkpoint, request.vae, job.shelf, styles, job.given)
+    opened = open_painter(job.checkpoint, request.vae, job.shelf, job.styles, job.given)
     with opened.painter:
         telling.say(opened.model, opened.vae, *opened.notes, summary(request))
         try:

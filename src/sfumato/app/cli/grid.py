@@ -12,7 +12,7 @@ import click
 
 from sfumato.app.cli.console import complain, emit_json, say
 from sfumato.app.cli.painting.asked import Asked, asked
-from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, with_vae
+from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, styles_of, with_files
 from sfumato.app.cli.painting.lookups import lookups
 from sfumato.app.cli.painting.output import Output, output
 from sfumato.app.cli.painting.run import preview_path
@@ -108,15 +108,13 @@ class Job:
 
 
 def _job(what: Asked, given: dict[str, Any], telling: Telling) -> Job:
-    from sfumato.engine.prompt.styles import read_styles
-
     target = output(given["output"], given["format"], many=1, force=bool(given["force"]))
     if given["cells"]:
         output(given["cells"], None, many=1, force=False)
-    shelf, styles = shelf_of(given), read_styles(given["styles"] or ())
+    shelf, styles = shelf_of(given), styles_of(given)
     known = lookups(shelf, styles)
     read = [read_axis(given[name], what.request, known) if given[name] else None for name in "xyz"]
-    request = _with_model(with_vae(what, shelf), shelf, read, telling)
+    request = _with_model(with_files(what, shelf), shelf, read, telling)
     x, y, z = read
     plan = plan_grid(request, (x, y, z), vary=_varied(given["vary_seeds"] or ""))
     largest = max((plan.request(place) for place in plan.places()), key=_area)

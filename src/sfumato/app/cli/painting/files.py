@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from sfumato.library.folders import Kind, bare
 
 if TYPE_CHECKING:
     from sfumato.engine.pictures.readers.found import Found
+    from sfumato.engine.prompt.styles import Styles
 
 BY_PATH: tuple[tuple[str, Kind], ...] = (
     ("embedding", "embedding"),
@@ -31,11 +33,30 @@ BY_PATH: tuple[tuple[str, Kind], ...] = (
 def shelf_of(given: Mapping[str, Any]) -> Shelf:
     """The folders of --models and the environment, and single files that options name.
 
-    Raises UsageError for a folder or an embedding that is not there.
+    Raises UsageError, with the nearest names, for a folder or a file that is not there: what an
+    option names must be there, what a prompt names need not.
     """
     shelf = Shelf.from_environment(given.get("models") or ())
     shelf.files = tuple(_files(given))
+    for option, kind in BY_PATH:
+        for text in given.get(option) or ():
+            if path_in(text) is None:
+                shelf.resolve(kind, text.partition(":")[0], paths=False)
     return shelf
+
+
+def styles_of(given: Mapping[str, Any]) -> Styles:
+    """The styles of --styles; raises UsageError where --style names none of them."""
+    from sfumato.engine.prompt.styles import read_styles
+
+    styles = read_styles(given.get("styles") or ())
+    for name in given.get("style") or ():
+        if name not in styles:
+            near = get_close_matches(str(name), styles, 1, 0.4)
+            hint = f"; the nearest is {escape(near[0])}" if near else ""
+            where = "in --styles" if given.get("styles") else "without --styles FILE"
+            raise UsageError(f"there is no style {escape(name)} {where}{hint}")
+    return styles
 
 
 def _files(given: Mapping[str, Any]) -> Iterator[tuple[Kind, Path]]:
@@ -88,16 +109,27 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     raise click.UsageError(f"say which checkpoint: --model FILE or NAME{more}")
 
 
-def with_vae(what: Asked, shelf: Shelf) -> Asked:
-    """The same, with another VAE where that of the repeated picture is not there, and a note."""
-    told = what.found.record.fields.get("VAE", "") if what.found is not None else ""
-    if not told or what.request.vae != told or told.lower() in ("auto", "automatic", "none"):
-        return what
-    try:
-        shelf.resolve("vae", told)
-    except UsageError as error:
-        note = f"the picture's VAE: {error}; another is chosen, and the picture will differ"
-        return replace(what, request=replace(what.request, vae=""), notes=(*what.notes, note))
+def with_files(what: Asked, shelf: Shelf) -> Asked:
+    """The same without a VAE and a refiner of the repeated picture that are not there, with notes.
+
+    Raises UsageError for those that an option names.
+    """
+    told = what.found.record.fields if what.found is not None else dict[str, str]()
+    wishes: tuple[tuple[str, Kind, str], ...] = (
+        ("VAE", "vae", what.request.vae),
+        ("Refiner", "checkpoint", what.request.refiner),
+    )
+    for key, kind, wish in wishes:
+        if not wish or wish.lower() in ("auto", "automatic", "none"):
+            continue
+        try:
+            shelf.resolve(kind, wish)
+        except UsageError as error:
+            if told.get(key) != wish:
+                raise
+            note = f"the picture's {key}: {error}; it is painted without, and will differ"
+            request = replace(what.request, **{key.lower(): ""})
+            what = replace(what, request=request, notes=(*what.notes, note))
     return what
 
 
