@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from ledger import Ledger
 from sfumato.catalogue.trees.text import Text, clip_shapes
 from sfumato.catalogue.trees.unet import sizes, unet_shapes
 from sfumato.containers.arrays import array, tensor_from
@@ -87,39 +86,6 @@ def test_a_file_of_any_container_fills_a_network(tmp_path: Path, container: str)
     assert np.array_equal(
         network.state_dict()["out.2.weight"].numpy(), array(tensors["out.2.weight"])
     )
-
-
-class Ledger(TorchDispatchMode):
-    """Counts the bytes of all tensors that are alive, and the most there ever were."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive, self.most = 0, 0
-        self._seen = set[int]()
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., object],
-        types: Sequence[type],
-        args: Sequence[object] = (),
-        kwargs: dict[str, object] | None = None,
-    ) -> object:
-        out = func(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor) and out.device == CPU:
-            storage = out.untyped_storage()
-            if storage._cdata not in self._seen:
-                self._seen.add(storage._cdata)
-                self._enter(storage._cdata, storage.nbytes())
-                weakref.finalize(storage, self._leave, storage._cdata, storage.nbytes())
-        return out
-
-    def _enter(self, key: int, size: int) -> None:
-        self.alive += size
-        self.most = max(self.most, self.alive)
-
-    def _leave(self, key: int, size: int) -> None:
-        self._seen.discard(key)
-        self.alive -= size
 
 
 @pytest.mark.parametrize("stored", [F16, F32], ids=str)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Literal
 
@@ -14,6 +14,7 @@ from sfumato.engine.networks.attention import to_pixels, to_tokens
 from sfumato.engine.networks.convolution import Conv2d, memory_format
 from sfumato.engine.networks.in_place import add, silu
 from sfumato.engine.networks.normalisation import norm_groups
+from sfumato.engine.networks.strips import activated, activated_strips, enlarged, is_large
 from sfumato.errors import UsageError
 
 EPSILON = 1e-6
@@ -36,9 +37,12 @@ class ResnetBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, inputs, h, w) → (b, outputs, h, w)."""
-        h = self.conv1(silu(self.norm1(x)))
-        h = self.conv2(silu(self.norm2(h)))
-        return add(h, self.nin_shortcut(x))
+        h = activated(self.norm1, self.conv1, x)
+        if not is_large(self.conv2, h.numel(), h):
+            return add(self.conv2(silu(self.norm2(h))), self.nin_shortcut(x))
+        for rows, part in activated_strips(self.norm2, self.conv2, h):
+            h[:, :, rows] = part.add_(self.nin_shortcut(x[:, :, rows]))
+        return h
 
 
 class AttnBlock(nn.Module):
@@ -85,7 +89,7 @@ class Upsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) → (b, c, 2h, 2w)."""
-        return self.conv(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        return enlarged(self.conv, x)
 
 
 class Middle(nn.Module):
@@ -112,13 +116,22 @@ class Level(nn.Module):
         self.downsample = Downsample(widths[-1]) if way == "down" else None
         self.upsample = Upsample(widths[-1]) if way == "up" else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(b, c, h, w) → (b, the last width, h, w), halved or doubled."""
-        for block in self.block:
-            x = block(x)
-        if isinstance(self.downsample, Downsample):
-            return self.downsample(x)
-        return self.upsample(x) if isinstance(self.upsample, Upsample) else x
+    def layers(self) -> Iterator[nn.Module]:
+        """The layers in the order in which they act."""
+        yield from self.block
+        if self.downsample is not None:
+            yield self.downsample
+        if self.upsample is not None:
+            yield self.upsample
+
+
+def through(levels: Iterable[nn.Module], x: Tensor) -> Tensor:
+    """x (b, c, h, w) through all levels, of which none keeps what it was given."""
+    for level in levels:
+        if isinstance(level, Level):
+            for layer in level.layers():
+                x = layer(x)
+    return x
 
 
 class Encoder(nn.Module):
@@ -140,10 +153,8 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, 3, H, W) → (b, 2 · latent, h, w)."""
-        h = self.conv_in(x)
-        for level in self.down:
-            h = level(h)
-        return self.conv_out(silu(self.norm_out(self.mid(h))))
+        h = through(self.down, self.conv_in(x))
+        return activated(self.norm_out, self.conv_out, self.mid(h))
 
 
 class Decoder(nn.Module):
@@ -166,10 +177,8 @@ class Decoder(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(b, latent, h, w) → (b, 3, H, W)."""
-        h = self.mid(self.conv_in(z))
-        for level in reversed(self.up):
-            h = level(h)
-        return self.conv_out(silu(self.norm_out(h)))
+        h = through(reversed(self.up), self.mid(self.conv_in(z)))
+        return activated(self.norm_out, self.conv_out, h)
 
 
 class AutoencoderKL(nn.Module):
