@@ -1,4 +1,4 @@
-"""One process at a time trains a run: a lock that the system lets go of however the process ends."""
+"""One process at a time trains a run: a lock that ends with its process, however that ends."""
 
 from __future__ import annotations
 

@@ -2,209 +2,138 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
-import torch
-from torch import Tensor
-from torch.nn import Parameter
-
-from sfumato.errors import Refused
+from sfumato.errors import MissingExtra
 from sfumato.training.configuration import write_run
-from sfumato.training.ema import Average
-from sfumato.training.events import Event, Kept, Note, Stepped, Validated, Written
-from sfumato.training.log import Log, plot
-from sfumato.training.optimizers import Scalars, build, inner_state, restore
-from sfumato.training.randomness import number
-from sfumato.training.rates import factor
+from sfumato.training.events import Event, Kept, Note, Prepared, Stepped, Validated, Written
+from sfumato.training.keeping import resume, save_state, write_configuration
+from sfumato.training.lock import locked
+from sfumato.training.log import plot
+from sfumato.training.optimizers import inner_state
 from sfumato.training.settings import Run
-from sfumato.training.state import Plain, State, latest, read_state, write_state
-from sfumato.training.torch_tensors import all_from_torch, to_torch
+from sfumato.training.sitting import Sitting, averaged, one_step, sit
+from sfumato.training.state import run_folder as run_folder
 from sfumato.training.trainee import Trained, Trainee
-
-CHECKED = 10
-"""steps after which every weight must have moved"""
-
-
-@dataclass(slots=True)
-class Sitting:
-    """A run as it stands: what changes from step to step."""
-
-    run: Run
-    trainee: Trainee
-    folder: Path
-    names: Mapping[str, Parameter]
-    optimizer: torch.optim.Optimizer
-    average: Average | None
-    log: Log
-    step: int = 0
-    """steps done"""
-    saved: int = -1
-    """the step of the newest state on disk"""
-    sums: dict[str, float] = field(default_factory=dict[str, float])
-    """one number per weight from before the first step, to see that it moves"""
-
-
-def run_folder(output: str) -> Path:
-    """Where a run keeps its states: beside its output."""
-    path = Path(output)
-    return path.with_name(f"{path.stem}.run")
 
 
 def train(run: Run, trainee: Trainee) -> Iterator[Event]:
     """Train until `run.steps` are done; goes on from the newest whole state if there is one.
 
-    Closing the iterator saves a state first, so that nothing is lost. Raises Refused where the
-    state on disk is of another run, where the loss is no number, and where a weight does not move.
+    Closing the iterator saves a state first, so that nothing but the step that was under way is
+    lost. Raises Refused where the state on disk is of another run, where the loss is no number,
+    where a weight does not move, and where another process trains the same.
     """
-    sitting = _sit(run, trainee)
-    yield from map(Note, trainee.notes)
-    yield from map(Note, _resume(sitting))
-    _first_sums(sitting)
-    try:
-        while sitting.step < run.steps:
-            yield _one_step(sitting)
-            _check_motion(sitting)
-            if _is_due(sitting):
-                yield from _keep(sitting)
-    except GeneratorExit:
-        if sitting.step > max(sitting.saved, 0):
-            _save_state(sitting)
-        raise
-    if sitting.step > sitting.saved:
-        yield from _keep(sitting)
-    yield from _write_files(sitting, Path(run.output))
-
-
-def _sit(run: Run, trainee: Trainee) -> Sitting:
-    groups = trainee.groups()
-    names = {name: p for group in groups for name, p in group.parameters.items()}
-    if not names:
-        raise Refused("there is nothing to train: no weight is chosen")
     folder = run_folder(run.output)
     folder.mkdir(parents=True, exist_ok=True)
-    average = Average(names, run.ema.decay) if run.ema.decay else None
-    return Sitting(
-        run, trainee, folder, names, build(groups, run.optimizer), average,
-        Log(folder / "log.csv", _newest(folder)),
-    )  # fmt: skip
+    with locked(folder):
+        sitting = sit(run, trainee, folder)
+        try:
+            yield from _begin(sitting)
+            yield from _go_on(sitting)
+            yield from _end(sitting)
+        finally:
+            if sitting.board is not None:
+                sitting.board.close()
 
 
-def _newest(folder: Path) -> int:
-    path, _ = latest(folder)
-    return 0 if path is None else read_state(path).step
+def _begin(sitting: Sitting) -> Iterator[Event]:
+    yield from map(Note, sitting.trainee.notes)
+    yield from map(Note, resume(sitting))
+    yield from map(Note, _warnings(sitting))
+    write_configuration(sitting.folder, sitting.run)
+    for done, total in sitting.trainee.prepare():
+        yield Prepared(done, total)
+    sitting.motion.begin(sitting.run, sitting.step, sitting.names)
+    sitting.clock = time.monotonic()
 
 
-def _one_step(sitting: Sitting) -> Stepped:
-    """One step of the optimiser, from `run.accumulate` batches."""
-    run, started = sitting.run, time.perf_counter()
-    rate = _set_rate(sitting)
-    total = 0.0
-    with _seeded(run.seed, sitting.step):
-        for part in range(run.accumulate):
-            loss = sitting.trainee.loss(sitting.step * run.accumulate + part)
-            total += _finite(loss.item(), sitting)
-            (loss / run.accumulate).backward()
-    if run.optimizer.clip:
-        torch.nn.utils.clip_grad_norm_(sitting.names.values(), run.optimizer.clip)
-    sitting.optimizer.step()
-    sitting.optimizer.zero_grad(set_to_none=True)
-    if sitting.average is not None:
-        sitting.average.update(sitting.names)
-    sitting.step += 1
-    stepped = Stepped(
-        sitting.step, run.steps, total / run.accumulate, rate, time.perf_counter() - started
-    )
-    sitting.log.add(
-        step=stepped.step, epoch=_epoch(sitting), loss=stepped.loss,
-        rate=rate * run.optimizer.rate, seconds=stepped.seconds,
-    )  # fmt: skip
-    return stepped
+def _go_on(sitting: Sitting) -> Iterator[Event]:
+    """Every step that is left."""
+    run = sitting.run
+    try:
+        while sitting.step < run.steps:
+            stepped = yield from one_step(sitting)
+            _log(sitting, stepped)
+            yield stepped
+            yield from map(Note, sitting.motion.check(run, sitting.step, sitting.names))
+            every = run.watch.validate_every
+            if every and sitting.step % every == 0:
+                yield from _validate(sitting)
+            if is_due(run, sitting.step):
+                yield from _keep(sitting)
+            elif run.save.minutes and time.monotonic() - sitting.clock > 60 * run.save.minutes:
+                yield Kept(sitting.step, save_state(sitting))
+    except GeneratorExit:
+        if sitting.step > max(sitting.saved, 0):
+            save_state(sitting)
+        raise
 
 
-def _set_rate(sitting: Sitting) -> float:
-    wanted = sitting.run.optimizer
-    rate = factor(
-        wanted.course, sitting.step, sitting.run.steps, warmup=wanted.warmup, decay=wanted.decay
-    )
-    for group in cast("list[dict[str, float]]", sitting.optimizer.param_groups):
-        group["lr"] = group["initial_lr"] * rate
-    return rate
+def _end(sitting: Sitting) -> Iterator[Event]:
+    if sitting.step > sitting.saved:
+        yield from _keep(sitting)
+    yield from _write_files(sitting, Path(sitting.run.output))
 
 
-@contextmanager
-def _seeded(seed: int, step: int) -> Generator[None]:
-    """Dropout draws from torch's own generator: the step decides where that one stands."""
-    with torch.random.fork_rng():
-        torch.manual_seed(number(seed, "dropout", step))
-        yield
-
-
-def _finite(loss: float, sitting: Sitting) -> float:
-    if math.isfinite(loss):
-        return loss
-    path, _ = latest(sitting.folder)
-    kept = f"the last good state is {path.name}" if path else "no state was saved yet"
-    raise Refused(
-        f"the loss is {loss} at step {sitting.step + 1}: the rate {sitting.run.optimizer.rate:g} "
-        f"is too high, or a picture or weight is damaged; {kept}, and nothing was overwritten"
-    )
-
-
-def _epoch(sitting: Sitting) -> int:
-    return sitting.step * sitting.run.accumulate // sitting.trainee.batches
-
-
-def _first_sums(sitting: Sitting) -> None:
-    if sitting.step < CHECKED:
-        sitting.sums = {name: _sum(weight) for name, weight in sitting.names.items()}
-
-
-def _sum(weight: Tensor) -> float:
-    return (
-        weight.detach().double().abs().sum().item()
-        if weight.device.type != "mps"
-        else (weight.detach().abs().sum().item())
-    )
-
-
-def _check_motion(sitting: Sitting) -> None:
-    """After the first steps: whatever should move has moved."""
-    if not sitting.sums or sitting.step < min(CHECKED, sitting.run.steps):
-        return
-    still = [name for name, before in sitting.sums.items() if _sum(sitting.names[name]) == before]
-    sitting.sums = {}
-    if still and sitting.run.optimizer.rate:
-        raise Refused(
-            f"{len(still)} of {len(sitting.names)} weights have not moved in {sitting.step} steps, "
-            f"{still[0]} for one: the rate may be too small for their precision"
+def _warnings(sitting: Sitting) -> Iterator[str]:
+    """What a person may not expect of the settings."""
+    run, average = sitting.run, sitting.average
+    if sitting.step >= run.steps:
+        yield f"all {run.steps} steps are done: give more steps to go on"
+    elif average is not None and (1 + run.steps) / (10 + run.steps) < run.ema.decay:
+        reached = (1 + run.steps) / (10 + run.steps)
+        yield (
+            f"the average warms up: after {run.steps} steps its decay is {reached:.4g}, and "
+            f"{run.ema.decay:g} only later"
         )
 
 
-def _is_due(sitting: Sitting) -> bool:
-    """True where a state is to be saved now."""
-    save, step = sitting.run.save, sitting.step
-    interval = save.every if save.every >= 1 else save.every * sitting.run.steps
-    return bool(interval) and int(step / interval) > int((step - 1) / interval)
+def _log(sitting: Sitting, stepped: Stepped) -> None:
+    rate = stepped.rate * sitting.run.optimizer.rate
+    sitting.log.add(
+        step=stepped.step, epoch=sitting.epoch, loss=stepped.loss, rate=rate,
+        seconds=stepped.seconds,
+    )  # fmt: skip
+    if sitting.board is not None:
+        sitting.board.stepped(stepped, rate)
+
+
+def is_due(run: Run, step: int) -> bool:
+    """True where the run is to be saved after this step."""
+    interval = run.save.every if run.save.every >= 1 else run.save.every * run.steps
+    if not interval:
+        return False
+    # A hair more, so that a tenth of 30 steps is 3 of them.
+    return int(step / interval + 1e-9) > int((step - 1) / interval + 1e-9)
 
 
 def _keep(sitting: Sitting) -> Iterator[Event]:
     """Save a state, then look at what was learned so far."""
-    yield Kept(sitting.step, _save_state(sitting))
-    yield from _validate(sitting)
-    with _averaged(sitting):
-        for path in sitting.trainee.preview(sitting.folder, sitting.step):
-            yield Written(sitting.step, path)
-    plot(sitting.log, sitting.folder / "loss.png")
+    yield Kept(sitting.step, save_state(sitting))
+    if not sitting.run.watch.validate_every:
+        yield from _validate(sitting)
+    yield from _preview(sitting)
+    try:
+        plot(sitting.log, sitting.folder / "loss.png")
+    except MissingExtra as error:
+        yield Note(str(error))
+    if sitting.board is not None:
+        sitting.board.flush()
     if sitting.run.save.files and sitting.step < sitting.run.steps:
         output = Path(sitting.run.output)
         name = f"{output.stem}-{sitting.step:06d}{output.suffix}"
         yield from _write_files(sitting, sitting.folder / name)
+
+
+def _preview(sitting: Sitting) -> Iterator[Event]:
+    with averaged(sitting):
+        for path in sitting.trainee.preview(sitting.folder, sitting.step):
+            if sitting.board is not None:
+                sitting.board.preview(path, sitting.step)
+            yield Written(sitting.step, path)
 
 
 def _validate(sitting: Sitting) -> Iterator[Event]:
@@ -213,95 +142,14 @@ def _validate(sitting: Sitting) -> Iterator[Event]:
         return
     average = None
     if sitting.average is not None:
-        with _averaged(sitting):
+        with averaged(sitting):
             average = sitting.trainee.validate()
-    sitting.log.add(step=sitting.step, epoch=_epoch(sitting), validation=average or loss)
-    yield Validated(sitting.step, loss, average)
-
-
-@contextmanager
-def _averaged(sitting: Sitting) -> Generator[None]:
-    """The averaged weights in the place of the live ones."""
-    if sitting.average is None:
-        yield
-        return
-    live = {name: weight.detach().clone() for name, weight in sitting.names.items()}
-    _put(sitting.names, sitting.average.weights)
-    try:
-        yield
-    finally:
-        _put(sitting.names, live)
-
-
-@torch.no_grad()
-def _put(weights: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    for name, weight in weights.items():
-        weight.copy_(values[name])
-
-
-def _save_state(sitting: Sitting) -> Path:
-    tensors, numbers = inner_state(sitting.optimizer, sitting.names)
-    average = sitting.average
-    facts: dict[str, Plain] = {
-        "run": write_run(sitting.run),
-        "identity": cast("dict[str, Plain]", _identity(sitting)),
-        "average_updates": average.updates if average else 0,
-        "groups": cast("list[Plain]", numbers),
-    }
-    state = State(
-        sitting.step,
-        all_from_torch(sitting.names),
-        all_from_torch(average.weights) if average else {},
-        all_from_torch(tensors),
-        facts,
-    )
-    (sitting.folder / "run.toml").write_text(write_run(sitting.run), "utf-8")
-    path = write_state(sitting.folder, state, sitting.run.save.keep)
-    sitting.saved = sitting.step
-    return path
-
-
-def _identity(sitting: Sitting) -> dict[str, str]:
-    """What must be the same when a run goes on, and how a person calls it."""
-    run = sitting.run
-    return {
-        "kind": run.kind,
-        "seed": str(run.seed),
-        "batch": str(run.batch),
-        "accumulate": str(run.accumulate),
-        "optimiser": run.optimizer.name,
-        "EMA": str(bool(run.ema.decay)),
-        "pictures and model": sitting.trainee.digest,
-    }
-
-
-def _resume(sitting: Sitting) -> Iterator[str]:
-    """Put the newest whole state back; says from where the run goes on."""
-    path, notes = latest(sitting.folder)
-    yield from notes
-    if path is None:
-        return
-    state = read_state(path)
-    _check_identity(sitting, path, cast("Mapping[str, str]", state.facts.get("identity", {})))
-    _put(sitting.names, {name: to_torch(tensor) for name, tensor in state.weights.items()})
-    tensors = {name: to_torch(tensor) for name, tensor in state.optimizer.items()}
-    groups = cast("Sequence[Scalars]", state.facts["groups"])
-    restore(sitting.optimizer, sitting.names, tensors, groups)
-    if sitting.average is not None:
-        sitting.average.updates = cast(int, state.facts["average_updates"])
-        _put(sitting.average.weights, {n: to_torch(t) for n, t in state.average.items()})
-    sitting.step = sitting.saved = state.step
-    yield f"goes on after step {state.step} of {sitting.run.steps}, from {path.name}"
-
-
-def _check_identity(sitting: Sitting, path: Path, before: Mapping[str, str]) -> None:
-    now = _identity(sitting)
-    changed = [key for key, value in now.items() if before.get(key) != value]
-    if changed:
-        raise Refused(
-            f"{path} is a state of another run: {' and '.join(changed)} changed; "
-            "give another output, or remove the folder to begin anew"
-        )
+    said = loss if average is None else average
+    sitting.log.add(step=sitting.step, epoch=sitting.epoch, validation=said)
+    validated = Validated(sitting.step, loss, average)
+    if sitting.board is not None:
+        sitting.board.validated(validated)
+    yield validated
 
 
 def _write_files(sitting: Sitting, path: Path) -> Iterator[Event]:
@@ -314,7 +162,7 @@ def _write_files(sitting: Sitting, path: Path) -> Iterator[Event]:
         average.decay if average else 0.0,
         tensors,
         sitting.step,
-        _epoch(sitting),
+        sitting.epoch,
         {"sfumato.run": write_run(sitting.run)},
     )
     for written in sitting.trainee.write(trained, path):

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import cast
 
 import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from sfumato.errors import Damaged, MissingExtra, UsageError
+from sfumato.errors import Damaged, MissingExtra
 from sfumato.training.settings import Optimizer as Settings
 from sfumato.training.trainee import Group
 
 Scalars = Mapping[str, float | int | bool]
 Groups = list[dict[str, object]]
+Build = Callable[..., torch.optim.Optimizer]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,11 @@ def _adamw8bit(groups: Groups, settings: Settings) -> torch.optim.Optimizer:
         from bitsandbytes.optim import AdamW8bit  # pyright: ignore
     except ImportError as error:
         raise MissingExtra("adamw8bit needs: pip install bitsandbytes") from error
-    return cast(torch.optim.Optimizer, AdamW8bit(groups, betas=settings.betas))
+    build = cast("Build", AdamW8bit)
+    return build(groups, betas=settings.betas)
 
 
-def _adafactor(groups: Groups, settings: Settings) -> torch.optim.Optimizer:
+def _adafactor(groups: Groups, _settings: Settings) -> torch.optim.Optimizer:
     return torch.optim.Adafactor(groups)
 
 
@@ -49,8 +50,8 @@ def _prodigy(groups: Groups, settings: Settings) -> torch.optim.Optimizer:
         from prodigyopt import Prodigy  # pyright: ignore
     except ImportError as error:
         raise MissingExtra("prodigy needs: pip install prodigyopt") from error
-    made = Prodigy(groups, betas=settings.betas, safeguard_warmup=True, use_bias_correction=True)
-    return cast(torch.optim.Optimizer, made)
+    build = cast("Build", Prodigy)
+    return build(groups, betas=settings.betas, safeguard_warmup=True, use_bias_correction=True)
 
 
 CHOICES: tuple[Choice, ...] = (
@@ -63,12 +64,7 @@ CHOICES: tuple[Choice, ...] = (
 
 def build(groups: Sequence[Group], settings: Settings) -> torch.optim.Optimizer:
     """The optimiser of a run; each group keeps its own rate as `initial_lr`."""
-    choice = next((c for c in CHOICES if c.name == settings.name.lower()), None)
-    if choice is None:
-        names = [c.name for c in CHOICES]
-        near = get_close_matches(settings.name, names, 1, 0.3)
-        hint = f"; the nearest is {near[0]}" if near else f"; there are {', '.join(names)}"
-        raise UsageError(f"no optimiser is called {settings.name!r}{hint}")
+    choice = next(choice for choice in CHOICES if choice.name == settings.name)
     made: Groups = [
         {
             "params": list(group.parameters.values()),
@@ -128,6 +124,8 @@ def restore(
         scalar = value.dtype == torch.float64 and not value.shape
         # AdamW keeps its count of steps on the CPU.
         kept[slot] = value.item() if scalar else _placed(value, parameter)
+    if len(numbers) != len(optimizer.param_groups):
+        raise Damaged("the optimiser's state", "has other groups of weights than this run")
     for group, saved in zip(_groups(optimizer), numbers, strict=True):
         group.update(saved)
 

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import torch
 
+from sfumato.containers.save_file import writer_for
 from sfumato.engine.autoencoding.load import load_vae, use_vae
 from sfumato.engine.loading import load
 from sfumato.engine.model import Model
 from sfumato.errors import UsageError
+from sfumato.training.bounds import check_bounds
 from sfumato.training.kinds.part import Part
-from sfumato.training.loop import run_folder
 from sfumato.training.settings import Run
 from sfumato.training.start import write_start
+from sfumato.training.state import run_folder
 from sfumato.training.trainee import Trainee
 
 Resolve = Callable[[str, str], Path]
@@ -30,9 +32,12 @@ def prepare(
 ) -> Trainee:
     """The model and the pictures of a run, loaded and checked.
 
-    resolve: kind ("checkpoint", "vae") and name → the file that is meant.
+    resolve: kind ("checkpoint", "vae") and name → the file that is meant; an autoencoder may be
+    taken out of a checkpoint too.
     Raises UsageError for a run that makes no sense, and what reading models and pictures raises.
     """
+    check_bounds(run, "the configuration")
+    writer_for(run.output)
     where = device or torch.device("cpu")
     base = _base(run, resolve)
     if run.kind == "vae":
@@ -70,7 +75,7 @@ def _part(run: Run, model: Model) -> Part:
 def _base(run: Run, resolve: Resolve) -> Path:
     """The file that training starts from; a run from scratch writes it first."""
     if run.base.file:
-        return resolve("checkpoint", run.base.file)
+        return resolve("vae" if run.kind == "vae" else "checkpoint", run.base.file)
     if run.scratch is None:
         raise UsageError("say which model to start from: base.file, or [scratch] for none")
     folder = run_folder(run.output)

@@ -21,7 +21,7 @@ from sfumato.training.data.order import Draw
 from sfumato.training.randomness import normal
 from sfumato.training.torch_tensors import all_from_torch, to_torch
 
-SHARD = 256
+SHARD = 64
 """pictures whose latents are written to one file, and lost at most when encoding is killed"""
 
 
