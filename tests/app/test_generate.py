@@ -293,6 +293,35 @@ def test_a_real_ctrl_c_leaves_nothing_half_written(studio: Path, tmp_path: Path)
                 image.load()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
+def test_the_bar_is_drawn_on_the_terminal_and_paths_go_where_output_goes(
+    studio: Path, tmp_path: Path
+) -> None:
+    import os
+    import pty
+    from contextlib import suppress
+    from threading import Thread
+
+    ours, theirs = pty.openpty()
+    drawn: list[bytes] = []
+
+    def watch() -> None:  # a terminal that nobody reads would make the command wait
+        with suppress(OSError):
+            while part := os.read(ours, 4096):
+                drawn.append(part)
+
+    watcher = Thread(target=watch)
+    watcher.start()
+    words = ["fox", "--models", str(studio), *SMALL, "-N", "2", "-o", str(tmp_path)]
+    command = [sys.executable, "-m", "sfumato", "generate", *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, check=True)
+    os.close(theirs)
+    watcher.join()
+    os.close(ours)
+    assert sorted(done.stdout.decode().split()) == sorted(map(str, tmp_path.iterdir()))
+    assert b"paint" in b"".join(drawn)
+
+
 WATCHED = (
     "import sys\nfrom sfumato.app.cli import main\ntry: main(sys.argv[1:])\n"
     "except SystemExit as stopped: print(stopped.code, 'torch' in sys.modules)"

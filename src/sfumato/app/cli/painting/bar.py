@@ -34,7 +34,10 @@ def step_bar() -> Generator[Advance]:
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Speed(), TimeLeft(),
     )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # Paths that go to a file or another program must not be drawn into the bar's terminal.
+    both = sys.stdout.isatty()
+    with Progress(*columns, console=console, transient=True, redirect_stdout=both) as bar:
         task = bar.add_task("load", total=None)
         yield lambda label, done, total: bar.update(
             task, description=label, completed=done, total=total
