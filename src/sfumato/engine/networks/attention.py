@@ -95,6 +95,9 @@ class GEGLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, n, width) → (b, n, inner)."""
+        if torch.is_grad_enabled():
+            value, gate = self.proj(x).chunk(2, dim=-1)
+            return value * functional.gelu(gate)
         weights, biases = self.proj.weight.chunk(2), self.proj.bias.chunk(2)
         gate = functional.gelu(functional.linear(x, weights[1], biases[1]))
         return multiply(gate, functional.linear(x, weights[0], biases[0]))

@@ -58,6 +58,8 @@ class UNetModel(nn.Module):
         """heads: of all attention; 0 for 8, or one for each 64 channels in SD2 and SDXL."""
         super().__init__()
         self.sizes = sizes
+        self.checkpointing = False
+        """whether training keeps only what goes from block to block, and computes the rest anew"""
         width, time = sizes.widths[0], 4 * sizes.widths[0]
         plan = _Plan(sizes, heads)
         self.time_embed = nn.Sequential(nn.Linear(width, time), SiLU(), nn.Linear(time, time))
@@ -92,18 +94,29 @@ class UNetModel(nn.Module):
         h = x.contiguous(memory_format=memory_format(x.device))
         across: list[Tensor] = []
         for stage in self.input_blocks:
-            h = stage(h, time, context)
+            h = self._through(stage, h, time, context)
             across.append(h)
         if self.middle_block is not None:
-            h = self.middle_block(h, time, context)
+            h = self._through(self.middle_block, h, time, context)
         for stage in self.output_blocks:
             skip = across.pop()
             if h.shape[-2:] != skip.shape[-2:]:
                 # At odd sizes the enlarged map is a pixel too large; AUTOMATIC1111 mends it here,
                 # after the convolution (diffusers before it).
                 h = functional.interpolate(h, skip.shape[-2:], mode="nearest")
-            h = stage(torch.cat([h, skip], dim=1), time, context)
+            h = self._through(stage, torch.cat([h, skip], dim=1), time, context)
         return self.out(h).contiguous()
+
+    def _through(
+        self, stage: nn.Module, h: Tensor, time: Tensor, context: Context | None
+    ) -> Tensor:
+        if not self.checkpointing or not torch.is_grad_enabled():
+            return stage(h, time, context)
+        from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
+
+        made = checkpoint(stage, h, time, context, use_reentrant=False)
+        assert isinstance(made, Tensor)
+        return made
 
     def project(self, context: Tensor) -> KeysValues:
         """Keys and values of a text (b, n, width) for every layer: the same at every step."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,19 +10,23 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from sfumato.containers.model_file import Tree
+from sfumato.containers.model_file import Key, Tree
 from sfumato.containers.save_file import save_file
+from sfumato.containers.tensor import Tensor as FileTensor
+from sfumato.containers.text import escape
 from sfumato.engine.model import Model, TextEncoder
-from sfumato.engine.prompt.chunks import EmbeddingLike, EmbeddingTable
+from sfumato.engine.prompt.chunks import ROOM, EmbeddingLike, EmbeddingTable
 from sfumato.engine.prompt.tokens import Tokenizer
-from sfumato.errors import Refused, UsageError
+from sfumato.errors import UsageError
 from sfumato.library.find import Shelf
-from sfumato.training.settings import Run
+from sfumato.training.kinds.part import Taught
+from sfumato.training.output import check_suffix, facts_of, modelspec
+from sfumato.training.settings import Run, word_of
 from sfumato.training.torch_tensors import from_torch
 from sfumato.training.trainee import Group, Trained
 
-NAMES = {768: "clip_l", 1280: "clip_g"}
-"""SDXL's names for the vectors of its two encoders, by width"""
+NAMES = ("clip_l", "clip_g")
+"""SDXL's names for the vectors of its two encoders"""
 
 ASTERISK = 265
 """the token that the original code let an embedding stand for"""
@@ -66,24 +70,27 @@ class EmbeddingPart:
     learns_text = True
 
     def __init__(self, run: Run, model: Model) -> None:
+        """Raises UsageError for a name or a number of vectors that cannot be, and for no start."""
         self.run = run
         self.model = model
-        self.name = run.embedding.name or Path(run.output).stem
+        check_suffix(run, (".pt", ".safetensors"))
+        self.name = word_of(run)
         tokenizer = Tokenizer()
         if not tokenizer.encode(self.name):
-            raise UsageError(f"{self.name!r} holds no letter that a text encoder reads")
-        if run.embedding.vectors < 1:
-            raise UsageError(f"an embedding has 1 vector or more, not {run.embedding.vectors}")
+            raise UsageError(f"{escape(self.name, 60)} holds no letter that a text encoder reads")
+        if not 1 <= run.embedding.vectors <= ROOM:
+            raise UsageError(f"an embedding has 1 to {ROOM} vectors, not {run.embedding.vectors}")
         for network in model.networks:
             network.module.requires_grad_(requires_grad=False)
         start = tokenizer.encode(run.embedding.start)
         if not start:
-            raise Refused(f"{run.embedding.start!r} is no text to start from")
-        self.word = Word(
+            raise UsageError(f"{escape(run.embedding.start, 60)} is no text to start from")
+        ids = torch.tensor(start, device=model.placement.device)
+        self.learned = Word(
             self.name,
-            {e.sizes.width: _start(e, start, run.embedding.vectors) for e in model.encoders},
+            {e.sizes.width: _start(e, ids, run.embedding.vectors) for e in model.encoders},
         )
-        self.embeddings: EmbeddingTable = Words(self.word, tokenizer)
+        self.embeddings: EmbeddingTable | None = Words(self.learned, tokenizer)
         self.note = (
             f"{run.embedding.vectors} vectors of the word {self.name!r} are trained, "
             f"from {run.embedding.start!r}"
@@ -91,53 +98,61 @@ class EmbeddingPart:
 
     def groups(self) -> tuple[Group, ...]:
         """The vectors."""
-        named = {f"vectors.{width}": vectors for width, vectors in self.word.by_width.items()}
+        named = {f"vectors.{width}": vectors for width, vectors in self.learned.by_width.items()}
         return (Group("vectors", named, self.run.optimizer.rate, decays=False),)
+
+    def learning(self, *, on: bool) -> None:
+        """Vectors act alike whether they learn or not."""
 
     def shelf(self, folder: Path) -> Shelf | None:
         """A folder in which the painter finds the word as it is now."""
         place = folder / "embeddings"
         place.mkdir(exist_ok=True)
-        self._save(dict(self.word.by_width), place / f"{self.name}.safetensors")
+        tensors = self._tensors(self.learned.by_width)
+        save_file(place / f"{self.name}.safetensors", tensors, force=True)
         return Shelf((folder,))
 
-    def write(self, trained: Trained, path: Path) -> Iterator[Path]:
-        """One file in A1111's layout, or in the one of safetensors."""
+    def write(self, trained: Trained, path: Path, taught: Taught) -> Iterator[Path]:
+        """One file: A1111's layout where it is a pickle, bare vectors for two text encoders."""
         chosen = trained.average or trained.weights
-        vectors = {int(name.rpartition(".")[2]): value for name, value in chosen.items()}
-        self._save(vectors, path, trained)
+        tensors = self._tensors({int(n.rpartition(".")[2]): value for n, value in chosen.items()})
+        spec = modelspec(
+            self.run, self.model, path.stem, "textual-inversion", taught.lesson.resolution
+        )
+        facts = facts_of(trained, spec)
+        if path.suffix == ".safetensors":
+            save_file(path, tensors, facts, force=True)
+        elif "emb_params" in tensors:
+            vectors = tensors["emb_params"]
+            tree = self._tree(vectors, trained) | {**facts}
+            save_file(path, {"string_to_param.*": vectors}, None, force=True, tree=tree)
+        else:
+            save_file(path, tensors, None, force=True, tree={**tensors, **facts})
         yield path
 
-    def _save(
-        self, vectors: dict[int, Parameter] | dict[int, Tensor], path: Path,
-        trained: Trained | None = None,
-    ) -> None:  # fmt: skip
-        kept = {width: value.detach().float().cpu().clone() for width, value in vectors.items()}
-        if len(kept) > 1:
-            named = {NAMES.get(width, f"clip_{width}"): value for width, value in kept.items()}
-        else:
-            named = {"emb_params": next(iter(kept.values()))}
-        metadata = {**trained.facts} if trained else {}
-        tensors = {name: from_torch(value) for name, value in named.items()}
-        if path.suffix == ".safetensors" or len(kept) > 1:
-            plain = path.suffix == ".safetensors"
-            save_file(path, tensors, metadata if plain else None, force=True)
-            return
-        tree: Tree = {
+    def _tensors(self, vectors: Mapping[int, Tensor]) -> dict[str, FileTensor]:
+        """The vectors under kohya's name, or under SDXL's for its encoders."""
+        kept = {width: from_torch(v.detach().float().clone()) for width, v in vectors.items()}
+        if len(kept) == 1:
+            return {"emb_params": next(iter(kept.values()))}
+        widths = [encoder.sizes.width for encoder in self.model.encoders]
+        return {name: kept[width] for name, width in zip(NAMES, widths, strict=True)}
+
+    def _tree(self, vectors: FileTensor, trained: Trained) -> dict[Key, Tree]:
+        """What A1111 saves (modules/textual_inversion/textual_inversion.py)."""
+        return {
             "string_to_token": {"*": ASTERISK},
-            "string_to_param": {"*": tensors["emb_params"]},
+            "string_to_param": {"*": vectors},
             "name": self.name,
-            "step": trained.step if trained else 0,
+            "step": trained.step,
             "sd_checkpoint": None,
             "sd_checkpoint_name": self.model.path.stem,
         }
-        save_file(path, {"string_to_param.*": tensors["emb_params"]}, None, force=True, tree=tree)
 
 
 @torch.no_grad()
-def _start(encoder: TextEncoder, ids: Sequence[int], count: int) -> Parameter:
+def _start(encoder: TextEncoder, ids: Tensor, count: int) -> Parameter:
     """Vectors (count, width) of words that are known, spread over the new ones as A1111 does."""
-    device = next(encoder.parameters()).device  # pyright: ignore
-    rows = encoder.embed(torch.tensor([list(ids)], device=device))[0].float()
+    rows = encoder.embed(ids[None])[0].float()
     places = [index * len(rows) // count for index in range(count)]
     return Parameter(rows[places].clone())

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from sfumato.containers.model_file import Tree
+from sfumato.containers.model_file import Key, Tree
 from sfumato.containers.save_file import save_file
+from sfumato.containers.tensor import Tensor as FileTensor
+from sfumato.containers.text import escape
 from sfumato.engine.adapters.hypernetworks import FUNCTIONS, change
 from sfumato.engine.model import Model
 from sfumato.engine.networks.attention import CrossAttention
 from sfumato.engine.prompt.chunks import EmbeddingTable
 from sfumato.errors import Refused, UsageError
 from sfumato.library.find import Shelf
+from sfumato.training.kinds.part import Taught
+from sfumato.training.output import check_suffix, facts_of
 from sfumato.training.randomness import generator
 from sfumato.training.settings import HypernetworkShape, Run
 from sfumato.training.torch_tensors import from_torch
@@ -26,50 +33,80 @@ class Branch(nn.Module):
     """One small network, whose layers are numbered as A1111 numbers them."""
 
     def __init__(self, width: int, shape: HypernetworkShape, seed: int, place: int) -> None:
+        """place: 0 for keys, 1 for values."""
         super().__init__()
         widths = [round(width * factor) for factor in shape.structure]
-        self.activation = FUNCTIONS[shape.activation]
         layers: list[nn.Module] = []
-        self.steps: list[tuple[str, nn.Module | None]] = []
-        for index in range(len(widths) - 1):
-            last = index == len(widths) - 2
-            linear = nn.Linear(widths[index], widths[index + 1])
-            _fill(linear, shape.start, generator(seed, "start", width, place, index))
-            self._append(layers, linear)
-            if shape.activation != "linear" and not last:
-                layers.append(nn.Identity())
-                self.steps.append(("activation", None))
+        for index, (inputs, outputs) in enumerate(pairwise(widths)):
+            layers.append(nn.Linear(inputs, outputs))
+            if shape.activation != "linear" and index < len(widths) - 2:
+                layers.append(Activation(shape.activation))
             if shape.layer_norm:
-                self._append(layers, nn.LayerNorm(widths[index + 1]))
-            rate = shape.dropout[index + 1] if shape.dropout else 0.0
-            if rate and not last:
-                self._append(layers, nn.Dropout(rate))
-        self.linear = nn.ModuleList(layers)
-
-    def _append(self, layers: list[nn.Module], layer: nn.Module) -> None:
-        layers.append(layer)
-        self.steps.append(("layer", layer))
+                layers.append(nn.LayerNorm(outputs))
+            if shape.dropout and shape.dropout[index + 1] > 0:
+                layers.append(nn.Dropout(shape.dropout[index + 1]))
+        for number, layer in enumerate(layers):
+            _fill(layer, shape, generator(seed, "start", width, place, number))
+        self.linear = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, n, width) → the same: what is added to it."""
-        for name, layer in self.steps:
-            x = self.activation(x) if name == "activation" or layer is None else layer(x)
-        return x
+        return self.linear(x)
 
 
-STARTS = {
-    "Normal": lambda w, g: nn.init.normal_(w, 0.0, 0.01, generator=g),
-    "XavierUniform": lambda w, g: nn.init.xavier_uniform_(w, generator=g),
-    "XavierNormal": lambda w, g: nn.init.xavier_normal_(w, generator=g),
-    "KaimingUniform": lambda w, g: nn.init.kaiming_uniform_(w, generator=g),
-    "KaimingNormal": lambda w, g: nn.init.kaiming_normal_(w, generator=g),
+class Activation(nn.Module):
+    """A function of A1111's list as a layer."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.function = FUNCTIONS[name]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Elementwise."""
+        return self.function(x)
+
+
+def _normal(weight: Tensor, draw: torch.Generator, _activation: str) -> None:
+    nn.init.normal_(weight, 0.0, 0.01, generator=draw)
+
+
+def _xavier_uniform(weight: Tensor, draw: torch.Generator, _activation: str) -> None:
+    nn.init.xavier_uniform_(weight, generator=draw)
+
+
+def _xavier_normal(weight: Tensor, draw: torch.Generator, _activation: str) -> None:
+    nn.init.xavier_normal_(weight, generator=draw)
+
+
+def _kaiming_uniform(weight: Tensor, draw: torch.Generator, activation: str) -> None:
+    nn.init.kaiming_uniform_(weight, nonlinearity=_slope(activation), generator=draw)
+
+
+def _kaiming_normal(weight: Tensor, draw: torch.Generator, activation: str) -> None:
+    nn.init.kaiming_normal_(weight, nonlinearity=_slope(activation), generator=draw)
+
+
+def _slope(activation: str) -> Literal["leaky_relu", "relu"]:
+    return "leaky_relu" if activation == "leakyrelu" else "relu"
+
+
+STARTS: Mapping[str, Callable[[Tensor, torch.Generator, str], None]] = {
+    "Normal": _normal,
+    "XavierUniform": _xavier_uniform,
+    "XavierNormal": _xavier_normal,
+    "KaimingUniform": _kaiming_uniform,
+    "KaimingNormal": _kaiming_normal,
 }
+"""A1111's name → how a linear layer's weight starts; biases start at 0"""
 
 
 @torch.no_grad()
-def _fill(layer: nn.Linear, start: str, draw: torch.Generator) -> None:
-    STARTS[start](layer.weight, draw)
-    layer.bias.zero_()
+def _fill(layer: nn.Module, shape: HypernetworkShape, draw: torch.Generator) -> None:
+    """Norms start as small as Normal has it, whatever else is asked for: so A1111 does."""
+    if isinstance(layer, nn.Linear | nn.LayerNorm):
+        norm = isinstance(layer, nn.LayerNorm)
+        STARTS["Normal" if norm else shape.start](layer.weight, draw, shape.activation)
+        layer.bias.zero_()
 
 
 class HypernetworkPart:
@@ -79,9 +116,11 @@ class HypernetworkPart:
     embeddings: EmbeddingTable | None = None
 
     def __init__(self, run: Run, model: Model) -> None:
+        """Raises UsageError for a structure that A1111 has not, Refused for a width that is not."""
         self.run = run
         self.model = model
         shape = run.hypernetwork
+        check_suffix(run, (".pt",))
         _check(shape)
         for network in model.networks:
             network.module.requires_grad_(requires_grad=False)
@@ -115,29 +154,34 @@ class HypernetworkPart:
         }
         return (Group("hypernetwork", named, self.run.optimizer.rate),)
 
+    def learning(self, *, on: bool) -> None:
+        """Dropout acts only while it learns."""
+        for pair in self.branches.values():
+            for branch in pair:
+                branch.train(on)
+
     def shelf(self, folder: Path) -> Shelf | None:
         """It acts already: nothing else is needed to paint with it."""
         return None
 
-    def write(self, trained: Trained, path: Path) -> Iterator[Path]:
+    def write(self, trained: Trained, path: Path, taught: Taught) -> Iterator[Path]:
         """One file in A1111's layout."""
         chosen = trained.average or trained.weights
-        kept = {name: from_torch(value.detach().float().cpu()) for name, value in chosen.items()}
-        shape = self.run.hypernetwork
-        tree: dict[str | int, Tree] = {
-            width: tuple(
-                {
-                    name.removeprefix(f"{width}.{place}."): tensor
-                    for name, tensor in kept.items()
-                    if name.startswith(f"{width}.{place}.")
-                }
-                for place in (0, 1)
-            )  # pyright: ignore[reportArgumentType]
+        kept = {name: from_torch(value.detach().float()) for name, value in chosen.items()}
+        widths: dict[Key, Tree] = {
+            width: (_half(kept, f"{width}.0."), _half(kept, f"{width}.1."))
             for width in self.branches
         }
-        tree |= {
+        tree = widths | self._told(trained, path.stem)
+        save_file(path, kept, None, force=True, tree=tree)
+        yield path
+
+    def _told(self, trained: Trained, name: str) -> dict[Key, Tree]:
+        """What A1111 needs to build the layers again, and the run."""
+        shape = self.run.hypernetwork
+        return {
             "step": trained.step,
-            "name": path.stem,
+            "name": name,
             "layer_structure": [_number(factor) for factor in shape.structure],
             "activation_func": shape.activation,
             "is_layer_norm": shape.layer_norm,
@@ -148,10 +192,12 @@ class HypernetworkPart:
             "activate_output": False,
             "sd_checkpoint": None,
             "sd_checkpoint_name": self.model.path.stem,
-            **trained.facts,
-        }  # pyright: ignore[reportAssignmentType]
-        save_file(path, kept, None, force=True, tree=tree)  # pyright: ignore[reportArgumentType]
-        yield path
+            **facts_of(trained),
+        }
+
+
+def _half(kept: Mapping[str, FileTensor], prefix: str) -> dict[Key, Tree]:
+    return {n.removeprefix(prefix): tensor for n, tensor in kept.items() if n.startswith(prefix)}
 
 
 def _number(factor: float) -> float | int:
@@ -162,8 +208,14 @@ def _check(shape: HypernetworkShape) -> None:
     if len(shape.structure) < 2 or shape.structure[0] != 1 or shape.structure[-1] != 1:
         raise UsageError("hypernetwork.structure begins and ends with 1: [1, 2, 1]")
     if shape.activation not in FUNCTIONS:
+        near = get_close_matches(shape.activation, FUNCTIONS, 1)
+        hint = f"the nearest is {near[0]}" if near else f"there are {', '.join(FUNCTIONS)}"
+        raise UsageError(f"no activation is called {escape(shape.activation, 40)}; {hint}")
+    if not shape.dropout:
+        return
+    ends = (shape.dropout[0], shape.dropout[-1])
+    if len(shape.dropout) != len(shape.structure) or any(ends) or max(shape.dropout) >= 1:
         raise UsageError(
-            f"no activation is called {shape.activation!r}; there are {', '.join(FUNCTIONS)}"
+            "hypernetwork.dropout has as many values as the structure, below 1, the first and the "
+            "last of them 0: [0, 0.3, 0]"
         )
-    if shape.dropout and len(shape.dropout) != len(shape.structure):
-        raise UsageError("hypernetwork.dropout has as many values as the structure")

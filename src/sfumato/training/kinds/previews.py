@@ -4,34 +4,35 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
-
 from sfumato.containers.atomic import replacing
 from sfumato.engine.model import Model
 from sfumato.engine.painter import Painter
+from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.pictures.sheet import contact_sheet
-from sfumato.training.kinds.part import Part
+from sfumato.library.find import Shelf
 from sfumato.training.settings import Run
 
 SEED = 1234
 """of every preview, so that they can be compared"""
 
 
-def paint_previews(run: Run, model: Model, part: Part, folder: Path, step: int) -> Path:
-    """One sheet with a picture for each prompt; returns its path.
+def paint_previews(run: Run, model: Model, shelf: Shelf | None, path: Path, side: int) -> Path:
+    """One sheet with a picture of `side` pixels for each prompt; returns its path.
 
-    Training's random numbers are functions of the step, so painting does not move them.
+    Training's random numbers are functions of the step, so painting does not move them, and the
+    painter leaves the weights as it finds them.
     """
     watch = run.watch
-    painter = Painter(model, vae="none", shelf=part.shelf(folder))
-    pictures = []
-    with torch.no_grad():
+    painter = Painter(model, vae="none", shelf=shelf)
+    pictures: list[Picture] = []
+    try:
         for prompt in watch.previews:
             pictures += painter.generate(
                 prompt, steps=watch.preview_steps, cfg=watch.preview_scale, seed=SEED,
-                width=watch.preview_size, height=watch.preview_size,
+                width=side, height=side,
             )  # fmt: skip
-    path = folder / f"preview-{step:06d}.png"
+    finally:
+        painter.detach()
     made = contact_sheet([picture.image for picture in pictures], watch.previews, columns=4)
     with replacing(path, 0, force=True) as sink:
         made.save(sink, "PNG")

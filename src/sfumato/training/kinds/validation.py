@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sfumato.training.data.lesson import Lesson
+from sfumato.training.kinds.conditioning import Seen
 from sfumato.training.randomness import normal
 from sfumato.training.settings import Run
 
@@ -29,7 +30,7 @@ class Validation:
     latents: tuple[Tensor, ...]
     """each (4, h, w), scaled"""
     captions: tuple[str, ...]
-    sizes: tuple[tuple[int, int], ...]
+    pictures: tuple[Seen, ...]
     seed: int
 
     @classmethod
@@ -45,21 +46,27 @@ class Validation:
         return cls(
             tuple((mean - model.shift) * model.scale for mean in means),
             tuple(lesson.items[row].captions[0] for row in rows),
-            tuple(lesson.fits[row].bucket for row in rows),
+            tuple(Seen(lesson.items[row].size, lesson.fits[row]) for row in rows),
             run.seed,
         )
 
     def loss(self, trainee: DiffusionTrainee) -> float:
         """The mean over pictures and noise levels."""
-        total = 0.0
-        for row, latent in enumerate(self.latents):
-            context, vector = trainee.texts.at([self.captions[row]], self.sizes[row])
-            count = len(LEVELS)
-            shape = tuple(latent.shape)
-            eps = torch.stack([normal(shape, self.seed, "validation", row, t) for t in LEVELS])
-            total += trainee.error_of(
-                latent.expand(count, *shape), eps.to(latent.device), torch.tensor(LEVELS),
-                context.expand(count, -1, -1),
-                None if vector is None else vector.expand(count, -1),
-            ).item()  # fmt: skip
-        return total / len(self.latents)
+        rows = zip(self.latents, self.captions, self.pictures, strict=True)
+        losses = [
+            self._one(row, trainee, latent, caption, picture)
+            for row, (latent, caption, picture) in enumerate(rows)
+        ]
+        return sum(losses) / len(losses)
+
+    def _one(
+        self, row: int, trainee: DiffusionTrainee, latent: Tensor, caption: str, picture: Seen
+    ) -> float:
+        context, vector = trainee.encoded([caption], [picture])
+        count, shape = len(LEVELS), tuple(latent.shape)
+        eps = torch.stack([normal(shape, self.seed, "validation", row, t) for t in LEVELS])
+        return trainee.error_of(
+            latent.expand(count, *shape), eps.to(latent.device), torch.tensor(LEVELS),
+            context.expand(count, -1, -1),
+            None if vector is None else vector.expand(count, -1),
+        ).item()  # fmt: skip
