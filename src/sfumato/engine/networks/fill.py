@@ -13,7 +13,7 @@ from torch import nn
 
 from sfumato.containers import dtype as types
 from sfumato.containers.dtype import DType
-from sfumato.containers.tensor import CHUNK, Tensor
+from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
 from sfumato.engine.networks.convolution import memory_format
 from sfumato.errors import Damaged, Unsupported
@@ -38,6 +38,9 @@ TORCH: Mapping[DType, torch.dtype] = {
 }
 """types of stored weights that torch converts"""
 
+STAGING = 8 << 20
+"""bytes that are cast at once: each cast of a part of a weight sets all threads going"""
+
 Source = str | PathLike[str]
 
 
@@ -60,10 +63,12 @@ def fill(
     faults = _faults({n: tuple(p.shape) for n, p in wanted.items()}, tensors)
     if (fault := next(faults, None)) is not None:
         raise Damaged(source, fault)
+    # One buffer for all: between weights, it would leave holes that nothing fits into.
+    staging = _buffer(tensors[name] for name in wanted)
     for name, old in wanted.items():
         like = memory_format(device) if old.dim() == 4 else torch.contiguous_format
         weight = torch.empty(old.shape, dtype=dtype, device=device, memory_format=like)
-        _write(weight, tensors[name], name, source)
+        _write(weight, tensors[name], staging, name=name, source=source)
         owner, _, own = name.rpartition(".")
         place = module.get_submodule(owner)
         place.register_parameter(own, nn.Parameter(weight, requires_grad=old.requires_grad))
@@ -76,7 +81,16 @@ def read_into(parameter: torch.Tensor, tensor: Tensor, *, source: Source = "the 
     """
     if tuple(parameter.shape) != tensor.shape:
         raise Damaged(source, f"a tensor is {list(tensor.shape)}, not {list(parameter.shape)}")
-    _write(parameter.detach(), tensor, "a tensor", source)
+    _write(parameter.detach(), tensor, _buffer([tensor]), name="a tensor", source=source)
+
+
+def _buffer(tensors: Iterable[Tensor]) -> torch.Tensor:
+    """Bytes enough for STAGING, for the largest tensor, or for one row of any."""
+    size = row = 1
+    for tensor in tensors:
+        size = max(size, tensor.nbytes)
+        row = max(row, tensor.nbytes // max(1, tensor.shape[0] if tensor.shape else 1))
+    return torch.empty(max(min(size, STAGING), row), dtype=torch.uint8)
 
 
 def _faults(wanted: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor]) -> Iterator[str]:
@@ -95,7 +109,9 @@ def _near(name: str, others: Iterable[str]) -> str:
     return f"; the nearest name is {escape(near[0])}" if near else ""
 
 
-def _write(weight: torch.Tensor, tensor: Tensor, name: str, source: Source) -> None:
+def _write(
+    weight: torch.Tensor, tensor: Tensor, staging: torch.Tensor, *, name: str, source: Source
+) -> None:
     """Copy the stored elements into `weight`, whatever its layout, a piece at a time."""
     kind = TORCH.get(tensor.dtype)
     if kind is None:
@@ -103,7 +119,6 @@ def _write(weight: torch.Tensor, tensor: Tensor, name: str, source: Source) -> N
     # Flat where the bytes lie in the file's order, row by row where they do not (channels last).
     rows = weight.view(-1) if weight.is_contiguous() else weight
     size = rows[:1].numel() * tensor.dtype.bits // 8
-    staging = torch.empty(max(CHUNK, size), dtype=torch.uint8)
     done = 0
     for count in _staged(tensor, staging.numpy(), size):
         stored = staging[: count * size].view(kind)
@@ -114,7 +129,7 @@ def _write(weight: torch.Tensor, tensor: Tensor, name: str, source: Source) -> N
 
 
 def _staged(tensor: Tensor, staging: NDArray[np.uint8], size: int) -> Iterator[int]:
-    """Fill `staging` with whole rows of `size` bytes, again and again: their number each time."""
+    """Fill `staging` with rows of `size` bytes, again and again: the number of whole ones."""
     held = 0
     for chunk in tensor.chunks():
         rest = np.frombuffer(chunk, np.uint8)
@@ -122,7 +137,10 @@ def _staged(tensor: Tensor, staging: NDArray[np.uint8], size: int) -> Iterator[i
             taken = rest[: len(staging) - held]
             staging[held : held + len(taken)] = taken
             held, rest = held + len(taken), rest[len(taken) :]
-            if whole := held // size:
+            if held == len(staging):
+                whole = held // size
                 yield whole
                 held -= whole * size
                 staging[:held] = staging[whole * size : whole * size + held]
+    if held >= size:
+        yield held // size
