@@ -78,7 +78,7 @@ def _guess(text: str) -> str:
         one = list(tomllib.loads(f"x = {text}")) == ["x"]
     except tomllib.TOMLDecodeError:
         one = False
-    return text if one else _said(text)
+    return text if one else said(text)
 
 
 def _merge(table: dict[str, Value], changes: Mapping[str, Value]) -> None:
@@ -160,9 +160,9 @@ def settings_of(run: Run) -> dict[str, str]:
     for name, value in cast("dict[str, object]", asdict(run)).items():
         if isinstance(value, dict):
             inner = cast("dict[str, object]", value)
-            told |= {f"{name}.{key}": _said(each) for key, each in inner.items()}
+            told |= {f"{name}.{key}": said(each) for key, each in inner.items()}
         elif value is not None:
-            told[name] = _said(value)
+            told[name] = said(value)
     return told
 
 
@@ -177,21 +177,22 @@ def write_run(run: Run) -> str:
             told = _differences(cast("dict[str, object]", value), cast("dict[str, object]", usual))
             tables += ["", f"[{name}]", *told] if told or name == "scratch" else []
         elif value is not None and (name in ("kind", "output") or value != usual):
-            lines.append(f"{name} = {_said(value)}")
+            lines.append(f"{name} = {said(value)}")
     return "\n".join([*lines, *tables, ""])
 
 
 def _differences(table: Mapping[str, object], usual: Mapping[str, object]) -> list[str]:
-    return [f"{key} = {_said(value)}" for key, value in table.items() if value != usual[key]]
+    return [f"{key} = {said(value)}" for key, value in table.items() if value != usual[key]]
 
 
-def _said(value: object) -> str:
+def said(value: object) -> str:
+    """A value in TOML's spelling."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
         return _quoted(value)
     if isinstance(value, tuple):
-        return f"[{', '.join(_said(each) for each in cast('tuple[object, ...]', value))}]"
+        return f"[{', '.join(said(each) for each in cast('tuple[object, ...]', value))}]"
     return repr(value)
 
 

@@ -14,11 +14,8 @@ from sfumato.training.configuration import parse_run, settings_of, write_run
 from sfumato.training.optimizers import Scalars, inner_state, restore
 from sfumato.training.settings import Run
 from sfumato.training.sitting import Sitting, put
-from sfumato.training.state import Plain, State, latest, read_state, write_state
+from sfumato.training.state import CONFIGURATION, Plain, State, latest, read_state, write_state
 from sfumato.training.torch_tensors import all_from_torch, to_torch
-
-CONFIGURATION = "run.toml"
-"""the configuration in a run's folder"""
 
 
 def write_configuration(folder: Path, run: Run) -> None:

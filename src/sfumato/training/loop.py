@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from sfumato.errors import MissingExtra
@@ -19,7 +19,7 @@ from sfumato.training.state import run_folder as run_folder
 from sfumato.training.trainee import Trained, Trainee
 
 
-def train(run: Run, trainee: Trainee) -> Iterator[Event]:
+def train(run: Run, trainee: Trainee) -> Generator[Event]:
     """Train until `run.steps` are done; goes on from the newest whole state if there is one.
 
     Closing the iterator saves a state first, so that nothing but the step that was under way is

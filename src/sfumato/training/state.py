@@ -34,6 +34,9 @@ from sfumato.containers.save_file import save_file
 from sfumato.containers.tensor import Tensor
 from sfumato.errors import Damaged
 
+CONFIGURATION = "run.toml"
+"""the configuration in a run's folder"""
+
 STEP = re.compile(r"step-(\d{8,})")
 
 UNFINISHED = ".writing-"

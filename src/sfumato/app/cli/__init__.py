@@ -93,9 +93,16 @@ def _grid() -> click.Command:
     return command
 
 
+def _train() -> click.Command:
+    from sfumato.app.cli.train import command
+
+    return command
+
+
 COMMANDS: tuple[Entry, ...] = (
     Entry("generate", "Paint pictures from a prompt.", _generate),
     Entry("grid", "Paint pictures side by side over one to three parameters.", _grid),
+    Entry("train", "Train a checkpoint, LoRA, embedding, hypernetwork or VAE.", _train),
     Entry("inspect", "Say what files are, whether they are safe, what to do with them.", _inspect),
     Entry("convert", "Write a model in another container, dtype or spelling.", _convert),
     Entry("prune", "Drop what a model does not need.", _prune),
