@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from sfumato.catalogue.component import Match
 from sfumato.catalogue.layouts import UNET_LDM, VAE_LDM
@@ -29,6 +29,9 @@ class Averaged:
     """averaged names that are not there"""
     reshaped: tuple[str, ...]
     custom: bool
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """whole live name → name of its average, of text encoders: the original trainer kept none, this
+    program's does"""
 
 
 def averaged_name(name: str, inner: str) -> str:
@@ -48,8 +51,16 @@ def averaged(found: Survey) -> Averaged | None:
         if match.layout in INNER:
             copy = _compare(flat, match.tree, match, INNER[match.layout])
             if len(copy.names) * 2 > len(match.tree):
-                return copy
+                return replace(copy, texts=dict(_texts(flat, found)))
     return _alone(flat)
+
+
+def _texts(flat: Shapes, found: Survey) -> Iterator[tuple[str, str]]:
+    for match in found.matches:
+        for name in match.tree if match.role.startswith("text_encoder") else ():
+            there = averaged_name(name, match.prefix)
+            if flat.get(there) == match.tree[name]:
+                yield match.prefix + name, there
 
 
 INNER: Mapping[str, str] = {UNET_LDM.name: "diffusion_model.", VAE_LDM.name: ""}

@@ -102,9 +102,10 @@ def _average_part(model: Tensors, average: Averaged, names: Sequence[str]) -> Pa
         model,
         names,
         "ema",
-        f"averaged (EMA) copy of the {average.title}",
+        f"averaged (EMA) copy of the {average.title}"
+        + (", and of its text encoder" if average.texts else ""),
         prefix="model_ema.",
-        expected=average.expected,
+        expected=average.expected + len(average.texts),
         missing=average.missing,
         reshaped=average.reshaped,
         custom=average.custom,

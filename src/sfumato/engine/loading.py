@@ -202,6 +202,9 @@ def _choose_weights(plan: Plan, file: ModelFile, found: Survey, weights: Weights
     if copy.reshaped:
         raise Refused(f"{file.path}: an average has another shape: {copy.reshaped[0]}")
     part.tensors |= {name: file[there] for name, there in copy.names.items()}
+    for text in plan.parts.values():
+        names = {name: copy.texts.get(text.prefix + name) for name in text.tensors}
+        text.tensors |= {name: file[there] for name, there in names.items() if there is not None}
     if copy.missing and not alone:
         plan.notes.append(f"{copy.missing} tensors have no average: the trained ones are used")
     if not alone:

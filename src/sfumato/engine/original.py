@@ -171,13 +171,15 @@ class Copy:
     """name without prefix → name in the file"""
     missing: int
     reshaped: tuple[str, ...]
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """whole name of a text encoder's tensor → name of its average, where there is one"""
 
 
 def averages(found: Survey) -> Copy | None:
     """The averaged copy in a file; None where there is none."""
     copy = averaged(found)
     if copy is not None:
-        return Copy(copy.match.sizes, copy.names, len(copy.missing), copy.reshaped)
+        return Copy(copy.match.sizes, copy.names, len(copy.missing), copy.reshaped, copy.texts)
     for match in found.matches:
         if match.role == "ema" and match.layout in NATIVE:
             names = {name: match.prefix + name for name in match.found}

@@ -142,7 +142,7 @@ def averages(model: ModelFile) -> dict[str, str]:
     if found.reshaped:
         raise Refused(f"{model.path}: an average has another shape: {found.reshaped[0]}")
     prefix = _live_prefix(model, found.names)
-    return {prefix + live: there for live, there in found.names.items()}
+    return {prefix + live: there for live, there in found.names.items()} | dict(found.texts)
 
 
 def _live_prefix(model: Tensors, names: Mapping[str, str]) -> str:
@@ -167,9 +167,13 @@ def _use(model: ModelFile, verdict: Verdict) -> Chosen:
         for name, tensor in model.items()
         if not name.startswith(PREFIX) and name not in training
     }
-    live = sum(name.startswith(UNET) for name in kept)
+    unet = [name for name in kept if name.startswith(UNET)]
+    replaced = sum(name in both for name in unet)
+    texts = len(both) - replaced
     changes = (
-        f"{len(both)} of {live} tensors of the UNet now hold the averaged numbers",
+        f"{replaced} of {len(unet)} tensors of the UNet"
+        + (f" and {texts} of the text encoder" if texts else "")
+        + " now hold the averaged numbers",
         *_alone(pairs, both),
     )
     copies = {name for name in model if name.startswith(PREFIX)}

@@ -30,6 +30,11 @@ FAMILIES: Mapping[frozenset[int], tuple[str, str]] = {
 LONE_CLIP_L = ("sd1/sdxl", "SD 1.x or SDXL (first text encoder only)")
 """a file with `clip_l` alone: the vectors fit SD1's encoder, the key is SDXL's"""
 
+SURE = ("a1111", "emb_params")
+"""layouts whose keys nothing else has, whatever the width: a model may be of custom size"""
+
+CLIP_PAIR = ["clip_g", "clip_l"]
+
 WIDTHS = frozenset(width for widths in FAMILIES for width in widths)
 
 
@@ -124,7 +129,8 @@ def recognise_embedding(
             continue
         sizes = [_rows_and_width(model[key].shape) for key in vectors.keys]
         widths = {width for _, width in sizes}
-        if 0 in widths or not (layout.name == "a1111" or widths <= WIDTHS):
+        sure = layout.name in SURE or sorted(vectors.keys) == CLIP_PAIR
+        if 0 in widths or not (sure or widths <= WIDTHS):
             continue
         verdict = _verdict(layout, vectors, sizes, model)
         words = _words(layout, vectors, extras, stem, picture=picture)
@@ -148,6 +154,8 @@ def _verdict(
     family, title = FAMILIES.get(widths, ("unknown", "Unknown"))
     if layout.name == "clip" and list(vectors.keys) == ["clip_l"]:
         family, title = LONE_CLIP_L
+    elif family == "unknown" and sorted(vectors.keys) == CLIP_PAIR:
+        family, title = "sdxl", "Custom-size SDXL"
     parallel = layout.name == "clip"
     count = max(rows for rows, _ in sizes) if parallel else sum(rows for rows, _ in sizes)
     shown = " + ".join(str(width) for width in sorted(widths))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from sfumato.catalogue.adapters.cloneofsimo import group_numbered
 from sfumato.catalogue.adapters.flavours import BY_NAME, ORDER
 from sfumato.catalogue.adapters.grouping import BUNDLE, Change, Grouped, group
+from sfumato.catalogue.adapters.lora_custom import custom_fits
 from sfumato.catalogue.adapters.lora_family import Fit, candidates, claims, foreign
 from sfumato.catalogue.adapters.lora_names import BY_NAME as FAMILIES
 from sfumato.catalogue.adapters.lora_names import possible
@@ -97,9 +98,11 @@ def recognise_lora(model: Tensors, metadata: Mapping[str, str]) -> Verdict | Non
 def _choose(found: Found, metadata: Mapping[str, str]) -> None:
     """Settle the family: shapes first, metadata only between families that fit alike."""
     said = claims(metadata)
-    best = [f for f in found.fits if f.agreeing == found.fits[0].agreeing]
-    most = best and best[0].agreeing * 2 > len(found.changes)
+    most = bool(found.fits) and found.fits[0].agreeing * 2 > len(found.changes)
     other = None if most else foreign(found.changes)
+    if not most and other is None:
+        found.fits = custom_fits(found.changes) or found.fits
+    best = [f for f in found.fits if f.agreeing == found.fits[0].agreeing]
     if best and not other:
         named = [fit for fit in best if fit.family.name in {family for _, _, family in said}]
         chosen = named[:1] or best
@@ -107,7 +110,8 @@ def _choose(found: Found, metadata: Mapping[str, str]) -> None:
         found.title = " or ".join(fit.family.title for fit in chosen)
         found.evidence += _fitting(found)
         if named and len(best) > 1:
-            found.evidence.append(f"the shapes fit {len(best)} families; the metadata decides")
+            what = "names" if best[0].custom else "shapes"
+            found.evidence.append(f"the {what} fit {len(best)} families; the metadata decides")
     elif other:
         found.family, found.title = other
         found.by_blocks = True
@@ -131,7 +135,13 @@ def _fitting(found: Found) -> Iterator[str]:
     counts = Counter(change.target or "unet" for change in fit.known)
     places = ", ".join(f"{TARGETS[t]} {counts[t]}" for t in TARGETS if counts[t])
     total = len(found.changes)
-    yield f"{len(fit.known)} of {total} changed modules exist in {fit.family.title} ({places})"
+    if fit.custom:
+        yield (
+            f"{total} changed modules bear names of {found.title} modules ({places}), "
+            "for a model of custom size"
+        )
+    else:
+        yield f"{len(fit.known)} of {total} changed modules exist in {fit.family.title} ({places})"
     cross = next((c for c in fit.known if c.flat.endswith("attn2_to_k") and c.measure.inputs), None)
     if cross is not None:
         yield f"its cross-attention takes {cross.measure.inputs} values per token"
@@ -171,7 +181,7 @@ def _adapter(found: Found, metadata: Mapping[str, str]) -> Adapter:
         alphas=_alphas(metadata) or peft_alphas(metadata),
         modules=len(changes),
         known=len(fit.known) if fit else 0,
-        possible=_possible(fit) if fit else 0,
+        possible=_possible(fit) if fit and not fit.custom else 0,
         targets=tuple(target for target in TARGETS if target in used),
         bundled=tuple(_bundled(found.grouped)),
     )
@@ -248,6 +258,8 @@ def _confidence(found: Found, left_over: Sequence[str]) -> Confidence:
         return "likely"
     if fit is None:
         return "guess" if found.family != "unknown" else "none"
+    if fit.custom:
+        return "guess" if "/" in found.family or left_over else "likely"
     if fit.perfect and not left_over:
         return "certain" if "/" not in found.family else "likely"
     return "likely" if fit.agreeing * 10 >= len(found.changes) * 9 else "guess"
@@ -256,7 +268,7 @@ def _confidence(found: Found, left_over: Sequence[str]) -> Confidence:
 def _runner_up(found: Found) -> str:
     chosen = found.family.split("/")
     other = next((fit for fit in found.fits if fit.family.name not in chosen), None)
-    if other is None:
+    if other is None or other.custom:
         return ""
     return f"{other.family.title}: only {other.agreeing} of {len(found.changes)} modules fit"
 
@@ -270,7 +282,8 @@ def _title(found: Found, adapter: Adapter) -> str:
         rank = f", rank {' and '.join(str(r) for r in ranks)}" if ranks else ""
     flavours = " + ".join(names)
     kind = flavours if "LoRA" in flavours else f"LoRA ({flavours})"
-    return f"{found.title or 'Unknown'} {kind}{rank}"
+    size = ", custom size" if found.fit is not None and found.fit.custom else ""
+    return f"{found.title or 'Unknown'} {kind}{rank}{size}"
 
 
 def _parts(found: Found, model: Tensors, left_over: set[str]) -> Iterator[Part]:

@@ -23,6 +23,8 @@ class Fit:
     reshaped: list[Change] = field(default_factory=list[Change])
     """changes of known modules, of other sizes than the family's"""
     scopes: set[str] = field(default_factory=set[str])
+    custom: bool = False
+    """True where only the names are the family's: the model is of no published size"""
 
     @property
     def agreeing(self) -> int:

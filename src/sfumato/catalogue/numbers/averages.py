@@ -13,6 +13,8 @@ from sfumato.containers.arrays import Floats, to_float32
 from sfumato.containers.tensor import Tensor, Tensors
 
 LIVE, AVERAGED = "model.", "model_ema."
+TEXTS = ("cond_stage_model.", "conditioner.")
+"""where text encoders stand, whose averages this program's trainer keeps in the same way"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def averaged_name(live: str) -> str:
 
 def twins(model: Tensors) -> dict[str, str]:
     """Trained name → averaged name, for every pair in `model`."""
-    pairs = {name: averaged_name(name) for name in model if name.startswith(LIVE)}
+    pairs = {name: averaged_name(name) for name in model if name.startswith((LIVE, *TEXTS))}
     return {live: averaged for live, averaged in pairs.items() if averaged in model}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -114,9 +115,7 @@ class UNetModel(nn.Module):
             return stage(h, time, context)
         from torch.utils.checkpoint import checkpoint  # pyright: ignore[reportUnknownVariableType]
 
-        made = checkpoint(stage, h, time, context, use_reentrant=False)
-        assert isinstance(made, Tensor)
-        return made
+        return cast(Tensor, checkpoint(stage, h, time, context, use_reentrant=False))
 
     def project(self, context: Tensor) -> KeysValues:
         """Keys and values of a text (b, n, width) for every layer: the same at every step."""
