@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from sampling_toys import ToyNetwork, text
+from sfumato.catalogue.trees.unet import SD1
 from sfumato.engine.denoiser.guided import Composed, Guided, Timed, combined, rescaled
 from sfumato.engine.denoiser.switched import Switched, by_calls, by_noise
 from sfumato.engine.encoding.encoded import Encoding
 from sfumato.engine.networks.attention import KeysValues
+from sfumato.engine.networks.unet import UNetModel
 from sfumato.engine.request import Guidance
 from sfumato.engine.sampling.discretisation import discretisation
 
@@ -256,3 +258,19 @@ def test_a_refiner_takes_over_at_its_share_of_the_noise() -> None:
 def test_a_refiner_may_take_over_by_calls() -> None:
     reached = by_calls(10, 0.8)
     assert [reached(1.0, calls) for calls in (0, 7, 8, 9)] == [False, False, True, True]
+
+
+def test_a_unet_is_asked_as_if_by_hand() -> None:
+    sizes = replace(SD1, widths=(32, 32, 64, 64), context=16)
+    unet = UNetModel(sizes, heads=2).eval()
+    texts = [Encoding(torch.randn(1, 77, 16)) for _ in range(2)]
+    x = torch.randn(2, 4, 8, 8)
+    with torch.inference_mode():
+        cond, uncond = (unet(x, T.expand(2), encoding.context) for encoding in texts)
+        for together in (False, True):
+            asked = Guided(
+                network=unet, positive=((1.0, always(texts[0])),), negative=always(texts[1]),
+                guidance=SCALE, together=together,
+            )  # fmt: skip
+            told = uncond + 5.0 * (cond - uncond)
+            assert torch.allclose(asked(x, T, 1.0).guided, told, atol=1e-5)
