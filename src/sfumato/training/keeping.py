@@ -120,7 +120,7 @@ def _changed(run: Run, text: str) -> Iterator[str]:
         before = settings_of(parse_run(text))
     except UsageError:
         return  # written by a version that knew other settings
-    now = settings_of(run)
+    now = settings_of(parse_run(write_run(run)))  # 1 and 1.0 are one number
     told = [f"{key} was {before.get(key, 'not there')} and is {value}"
             for key, value in now.items() if before.get(key) != value]  # fmt: skip
     if told:
