@@ -391,3 +391,13 @@ def test_parts_that_are_not_at_work_leave_memory_and_change_nothing(small: Small
             assert (pixels(found, request) == pixels(all_, request)).all()
         held = {n.role: next(n.module.parameters()).is_meta for n in found.model.networks}
         assert held == {"unet": True, "text_encoder": True, "text_encoder_2": True, "vae": False}
+
+
+def test_a_compiled_unet_is_the_one_that_paints(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled: list[torch.nn.Module] = []
+    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or module)
+    with Painter(load(small("sd1")), compiled=True) as found:
+        pixels(found, BASE)
+        assert compiled == [found.model.unet]

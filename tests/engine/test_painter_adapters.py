@@ -221,6 +221,9 @@ def test_the_second_pass_has_loras_of_its_own(painter: Painter) -> None:
     made = painted(painter, replace(second, batch=1))
     assert differ(plain, made)
     assert [file.name for file in made.files if file.kind == "lora"] == ["ink"]
+    first = painted(painter, replace(second, prompt="a charcoal fox<lora:wash:1>"))
+    used = {file.name for file in first.files} & {"ink", "wash", "charcoal"}
+    assert used == {"ink", "wash", "charcoal"} == {report.name for report in painter.applied}
     both = [e for e in painter.paint(replace(second, batch=2)) if isinstance(e, Picture)]
     assert not differ(made, both[0])
 
@@ -235,6 +238,39 @@ def test_weights_that_left_memory_come_back_with_their_loras(
     with Painter(load(small("sd1")), shelf=shelf, offload=True) as found:
         for request in requests:
             assert not differ(painted(found, request), painted(painter, request))
+
+
+STAGES: dict[str, str] = {
+    "attaching": "sfumato.engine.adapters.patches.add_layer",
+    "encoding": "sfumato.engine.conditions.encode",
+    "sampling": "sfumato.engine.passes.first_latent",
+    "enlarging": "sfumato.engine.work.enlarge",
+    "decoding": "sfumato.engine.work.images",
+    "finishing": "sfumato.engine.work.picture",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("offload", [False, True])
+def test_an_interrupt_at_any_stage_leaves_the_model_as_its_file_is(
+    stage: str, offload: bool, small: Small, shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = replace(
+        BASE, prompt="a fox<lora:ink:1><hypernet:smoke>", hires=Hires(1.5, steps=1), tiling=True
+    )
+    with Painter(load(small("sd1")), shelf=shelf, offload=offload) as found:
+        before = weights(found.model)
+        plain = painted(found)
+
+        def interrupted(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(STAGES[stage], interrupted)
+            painted(found, request)
+        if not offload:
+            assert not changed(found.model, before)
+        assert not differ(plain, painted(found))
 
 
 def test_a_lora_works_the_same_on_a_model_from_a_folder(

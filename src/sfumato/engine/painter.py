@@ -24,7 +24,7 @@ from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import HypernetworkCall, LoraCall
 from sfumato.engine.request import Request
 from sfumato.engine.side import Refiners, Side
-from sfumato.engine.work import Tools, work
+from sfumato.engine.work import Tools, begin, carry_out
 from sfumato.errors import UsageError
 from sfumato.library.find import Shelf
 
@@ -66,7 +66,7 @@ class Painter:
         self.model = model
         self.shelf = shelf if shelf is not None else Shelf()
         self.applied: tuple[Applied, ...] = ()
-        """what became of every file that the last picture was to be painted with"""
+        """what became of every file that the last picture is, or was to be, painted with"""
         self._styles: Styles = styles or {}
         self._side = Side(model, self.shelf, offload=offload, compiled=compiled)
         self._refiners = Refiners(models if models is not None else Models(), self.shelf)
@@ -88,9 +88,9 @@ class Painter:
 
     def _paint(self, planned: Job) -> Generator[Progress | Picture]:
         try:
-            for event in work(planned, self._side, self._tools, self._vae):
-                if isinstance(event, Picture):
-                    self.applied = (*self._vae, *self._side.reports())
+            now = begin(planned, self._side, self._tools, self._vae)
+            for event in carry_out(now):
+                self.applied = tuple(now.reports.values())
                 yield event
         except BaseException:
             self.detach()

@@ -54,6 +54,10 @@ class Tools:
     refiners: Refiners
 
 
+Reports = dict[tuple[str, str], "Applied"]
+"""kind and name → report"""
+
+
 @dataclass(slots=True)
 class Work:
     """A job under way."""
@@ -66,6 +70,10 @@ class Work:
     second: Route | None
     canvas: Canvas = field(default_factory=Canvas)
     refiner: Side | None = None
+    reports: dict[tuple[str, str], Applied] = field(
+        default_factory=dict[tuple[str, str], "Applied"]
+    )
+    """what became of the files that the pictures at work were to be painted with"""
     notes: list[str] = field(default_factory=list[str])
     """what was found out on the way"""
     done: int = 0
@@ -83,11 +91,14 @@ class Work:
             self.notes.append(sentence)
 
 
-def work(
-    job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]
-) -> Iterator[Progress | Picture]:
+def begin(job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]) -> Work:
+    """A job that is about to be carried out; vae: the report on one from a file of its own."""
+    return Work(job, side, tools, vae, *_routes(job, side))
+
+
+def carry_out(now: Work) -> Iterator[Progress | Picture]:
     """Carry out a job: every step, and every picture when it is finished."""
-    now = Work(job, side, tools, vae, *_routes(job, side))
+    job, side, tools = now.job, now.side, now.tools
     vae_network(side.model)  # there must be one: said before the work, not after
     tools.hashing.begin(side.model.path)
     networks = (side.model.unet, vae_network(side.model).module)
@@ -157,16 +168,15 @@ def _canvas(now: Work) -> Canvas:
 
 def _group(now: Work, indices: list[int]) -> Iterator[Progress | Picture]:
     job = now.job
+    now.reports = {(report.kind, report.name): report for report in now.vae}
     conditions = _told(now, job.texts, _calls(now), job.size)
     latents = yield from _sampled(now, "paint", _pass(now, indices, conditions), indices)
     if job.second is not None and now.second is not None:
         latents = yield from _larger(now, job.second, indices, latents)
     now.side.need("vae")
     done = _inferring(lambda: images(now.side.model, latents, now.note))
-    reports = (*now.vae, *now.side.reports())
-    notes = [
-        *job.notes, *now.side.model.notes, *sentences(reports), *now.side.notes, *now.notes
-    ]  # fmt: skip
+    reports = tuple(now.reports.values())
+    notes = [*job.notes, *now.side.model.notes, *sentences(reports), *now.notes]
     for index, image in zip(indices, done, strict=True):
         whole = composed(image, job, now.canvas)
         yield picture(whole, job, index, _files(now, reports), now.tools.hashing, notes)
@@ -233,6 +243,9 @@ def _told(now: Work, texts: Texts, calls: Calls, size: tuple[int, int]) -> Condi
     """Attach what the prompts ask for, and encode them."""
     now.side.ready(texts)
     found = _inferring(lambda: now.side.conditions(texts, calls, now.job.request, size))
+    now.reports |= {(report.kind, report.name): report for report in now.side.reports()}
+    for sentence in now.side.notes:
+        now.note(sentence)
     now.side.need("unet")
     return found
 
