@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image as Images
 
 from paintable import KINDS
+from sfumato.catalogue.trees.tiny_vae import TinyVAE, tiny_half_shapes
+from sfumato.containers.save import save
 from sfumato.engine.autoencoding.decode import as_tensor, decode, encode
 from sfumato.engine.loading import load
 from sfumato.engine.painter import Painter
@@ -22,6 +24,8 @@ from sfumato.engine.request import Guidance, Hires, Init, Inpaint, Request, Tuni
 from sfumato.engine.sampling.registry import SAMPLERS
 from sfumato.engine.sampling.schedules import SCHEDULES
 from sfumato.errors import Refused, SfumatoError, UsageError
+from sfumato.library.find import Shelf
+from toys import random_tensors
 
 Small = Callable[[str], Path]
 Pixels = NDArray[np.uint8]
@@ -181,6 +185,14 @@ def test_a_preview_shows_the_latent(painter: Painter) -> None:
             assert event.preview().size == (4, 4)
 
 
+def test_a_preview_may_come_from_taesd(small: Small, tmp_path: Path) -> None:
+    path = tmp_path / "taesd_decoder.safetensors"
+    save(path, random_tensors(tiny_half_shapes(TinyVAE(width=8, encoder=False))))
+    with Painter(load(small("sd1")), preview=str(path), offload=True) as found:
+        shown = [event.preview().size for event in steps(found, BASE)]
+        assert shown == [(32, 32)] * 3
+
+
 def test_painting_over_nothing_gives_the_picture_back(painter: Painter) -> None:
     source = drawing()
     init = Init(source, 0.0, exact_steps=True)
@@ -278,9 +290,7 @@ def test_the_second_pass_has_prompts_and_samplers_of_its_own(painter: Painter) -
     assert differ(painter, request, replace(BASE, hires=Hires(1.5, denoise=0.3)))
 
 
-def test_a_refiner_takes_over(small: Small, tmp_path: Path) -> None:
-    from sfumato.library.find import Shelf
-
+def test_a_refiner_takes_over(small: Small) -> None:
     folder = small("sdxl").parent
     small("sdxl-refiner")
     with Painter(load(small("sdxl")), shelf=Shelf((folder,))) as found:
@@ -290,6 +300,26 @@ def test_a_refiner_takes_over(small: Small, tmp_path: Path) -> None:
         assert differ(found, request, replace(request, refiner_switch=0.2))
         assert not differ(found, replace(request, refiner=""), replace(request, refiner_switch=1.0))
         assert refined.record.fields["Refiner"] == "sdxl-refiner"
+
+
+def test_where_there_are_two_passes_the_second_is_refined(small: Small) -> None:
+    small("sdxl-refiner")
+    shelf = Shelf((small("sdxl").parent,))
+    with Painter(load(small("sdxl")), shelf=shelf) as found:
+        request = replace(BASE, refiner="sdxl-refiner", refiner_switch=0.0)
+        two = replace(request, hires=Hires(1.5, denoise=0.0))
+        assert not differ(found, two, replace(two, refiner=""))
+        assert differ(found, request, replace(request, refiner=""))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [("sd2", "SD 2.x model and cannot refine what SD 1.x"), ("sd1-inpainting", "a plain picture")],
+)
+def test_a_refiner_that_cannot_go_on_is_refused(small: Small, kind: str, sentence: str) -> None:
+    shelf = Shelf((small(kind).parent,))
+    with Painter(load(small("sd1")), shelf=shelf) as found, pytest.raises(Refused, match=sentence):
+        pixels(found, replace(BASE, refiner=kind, refiner_switch=0.3))
 
 
 def test_sizes_become_multiples_of_8_and_that_is_said(painter: Painter) -> None:

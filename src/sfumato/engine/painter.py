@@ -14,7 +14,7 @@ from sfumato.containers.text import escape
 from sfumato.engine.attachments import Standing
 from sfumato.engine.autoencoding.choose import choose_vae
 from sfumato.engine.autoencoding.load import load_vae, report, swapped, use_vae
-from sfumato.engine.autoencoding.preview import Previews
+from sfumato.engine.autoencoding.preview import Previews, read_preview
 from sfumato.engine.cache import Models
 from sfumato.engine.hashing import Hashing
 from sfumato.engine.job import Job, job
@@ -50,13 +50,16 @@ class Painter:
         *,
         shelf: Shelf | None = None,
         vae: str = "auto",
+        preview: str = "",
         styles: Styles | None = None,
         offload: bool = False,
         compiled: bool = False,
         models: Models | None = None,
     ) -> None:
         """shelf: where names of files are looked up. vae: "auto" (A1111's rules), "none" (the
-        checkpoint's own), a name or a path. styles: by name, for requests that name them.
+        checkpoint's own), a name or a path. preview: the name or path of a TAESD or VAE-approx that
+        makes previews; a linear map is fitted to the VAE where empty, which costs next to nothing.
+        styles: by name, for requests that name them.
         offload: keep only the part of the model in memory that is at work. compiled: let torch
         compile the UNet, which pays off after many pictures of one size. models: where refiners
         are loaded from and kept.
@@ -70,7 +73,8 @@ class Painter:
         self._styles: Styles = styles or {}
         self._side = Side(model, self.shelf, offload=offload, compiled=compiled)
         self._refiners = Refiners(models if models is not None else Models(), self.shelf)
-        self._tools = Tools(Hashing(), Previews(), self._refiners)
+        colours = read_preview(self.shelf.find("preview", preview), model) if preview else None
+        self._tools = Tools(Hashing(), Previews(), self._refiners, colours)
         self._vae: tuple[Applied, ...] = ()
         self._set_vae(vae)
 

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sfumato.catalogue.families import TITLES
+from sfumato.containers.text import escape
 from sfumato.engine.attachments import Attached, Attachments
 from sfumato.engine.conditions import Calls, Conditions, Encoder
 from sfumato.engine.memory import Offload
+from sfumato.errors import Refused
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sfumato.engine.applied import Applied
     from sfumato.engine.cache import Models
-    from sfumato.engine.model import Model, Network, Placement
+    from sfumato.engine.model import Model, Network
     from sfumato.engine.request import Request
     from sfumato.engine.texts import Texts
     from sfumato.library.find import Shelf
@@ -109,18 +114,24 @@ class Refiners:
         self._models, self._shelf = models, shelf
         self._side: Side | None = None
 
-    def get(self, name: str, where: Placement) -> Side:
-        """A refiner at work, on the same device and in the same precision as the base.
+    def find(self, name: str) -> Path:
+        """Its file; raises UsageError for a name that is nowhere."""
+        return self._shelf.find("checkpoint", name)
 
-        Raises UsageError for a name that is nowhere, and what `load` raises.
+    def get(self, name: str, base: Model) -> Side:
+        """A refiner at work, on the same device and in the same precision as `base`.
+
+        Raises UsageError for a name that is nowhere, Refused for a model that cannot go on where
+        `base` leaves off, and what `load` raises.
         """
-        path = self._shelf.find("checkpoint", name)
+        path, where = self.find(name), base.placement
         kept = self._side
         if kept is not None and kept.model.path != path:
             self.close()
         model = self._models.get(
             path, device=where.device, dtype=where.dtype, vae_dtype=where.vae_dtype
         )
+        _refuse_strangers(model, base)
         if self._side is None or self._side.model is not model:
             self._side = Side(model, self._shelf)
         return self._side
@@ -136,3 +147,19 @@ class Refiners:
             self._side.close()
         self._side = None
         self._models.close()
+
+
+def _refuse_strangers(model: Model, base: Model) -> None:
+    """A refiner goes on with the base's latents, in the base's terms."""
+    kinds = [one.family.removesuffix("-refiner") for one in (model, base)]
+    name = escape(str(model.path))
+    if kinds[0] != kinds[1]:
+        titles = [TITLES[one.family] for one in (model, base)]
+        raise Refused(f"{name}: is a {titles[0]} model and cannot refine what {titles[1]} paints")
+    if model.unet_sizes.inputs not in (4, base.unet_sizes.inputs):
+        raise Refused(f"{name}: is made for {model.variant} and cannot refine a plain picture")
+    if model.prediction != base.prediction:
+        raise Refused(
+            f"{name}: predicts {model.prediction} and cannot go on for a model that predicts "
+            f"{base.prediction}"
+        )

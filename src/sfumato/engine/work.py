@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sfumato.engine.autoencoding.load import vae_network
-from sfumato.engine.autoencoding.preview import Previews, show
+from sfumato.engine.autoencoding.preview import Colours, Previews, show
 from sfumato.engine.conditions import Calls, Conditions
 from sfumato.engine.finishing import File, composed, files_of, picture, sentences
 from sfumato.engine.hashing import Hashing
@@ -33,6 +33,7 @@ from sfumato.engine.progress import Progress, Stage
 from sfumato.engine.prompt.tags import Calls as TagCalls
 from sfumato.engine.route import Route, route
 from sfumato.engine.side import Refiners, Side
+from sfumato.library.folders import bare
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -52,6 +53,8 @@ class Tools:
     hashing: Hashing
     previews: Previews
     refiners: Refiners
+    colours: Colours | None = None
+    """a decoder for previews, in place of a map that is fitted to the VAE"""
 
 
 Reports = dict[tuple[str, str], "Applied"]
@@ -93,6 +96,8 @@ class Work:
 
 def begin(job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]) -> Work:
     """A job that is about to be carried out; vae: the report on one from a file of its own."""
+    if job.request.refiner:
+        tools.refiners.find(job.request.refiner)  # before the work, not in the middle of it
     return Work(job, side, tools, vae, *_routes(job, side))
 
 
@@ -197,7 +202,8 @@ def _pass(now: Work, indices: list[int], conditions: Conditions) -> Pass:
         tuple(job.subseeds[index] for index in indices),
         (job.size[0] // 8, job.size[1] // 8),
         canvas,
-        refiner=_refiner(now, job.texts, _calls(now), job.size),
+        # A1111 refines the second pass alone where there is one.
+        refiner=None if now.second else _refiner(now, job.texts, _calls(now), job.size),
     )
 
 
@@ -264,7 +270,7 @@ def _refiner(
 
     def turn() -> tuple[Side, Conditions]:
         with torch.inference_mode(False):  # weights made inside could not be changed outside
-            side = now.tools.refiners.get(name, now.side.model.placement)
+            side = now.tools.refiners.get(name, now.side.model)
             now.refiner = side
             same = side.model.family == now.side.model.family
             asked = texts if same else replace(texts, calls=TagCalls())
@@ -316,19 +322,21 @@ def _preview(now: Work, step: Step) -> Callable[[], Image]:
     """The first picture of the group as it is by now."""
 
     def preview() -> Image:
-        now.side.need("unet", "vae")
+        colours = now.tools.colours
+        if colours is None:
+            now.side.need("unet", "vae")
         with torch.inference_mode():
-            return show(step.denoised[0], now.tools.previews.of(now.side.model))
+            return show(step.denoised[0], colours or now.tools.previews.of(now.side.model))
 
     return preview
 
 
 def _files(now: Work, reports: Sequence[Applied]) -> list[File]:
     model = now.side.model
-    files = [File("checkpoint", model.path.stem, Path(model.path))]
+    files = [File("checkpoint", bare(model.path.name), Path(model.path))]
     if now.refiner is not None:
         path = now.refiner.model.path
-        files.append(File("refiner", path.stem, path))
+        files.append(File("refiner", bare(path.name), path))
     return files + [file for file in files_of(reports) if file.path.name]
 
 
