@@ -95,7 +95,7 @@ def test_the_log_holds_each_step_once_also_after_a_stop(tmp_path: Path) -> None:
     course = train(run, Toy(run))
     while not isinstance(event := next(course), Stepped) or event.step < 7:
         pass
-    del course  # as if the process had been killed, but for what closing saves
+    course.close()
     trained(run)
     steps, losses = Log(run_folder(run.output) / "log.csv", 99).column("loss")
     assert steps == list(range(1, 13)) and all(loss > 0 for loss in losses)
