@@ -24,7 +24,8 @@ from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import HypernetworkCall, LoraCall
 from sfumato.engine.request import Request
 from sfumato.engine.side import Refiners, Side
-from sfumato.engine.work import Tools, begin, carry_out
+from sfumato.engine.underway import Tools
+from sfumato.engine.work import begin, carry_out
 from sfumato.errors import UsageError
 from sfumato.library.find import Shelf
 

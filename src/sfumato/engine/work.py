@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from sfumato.engine.autoencoding.load import vae_network
-from sfumato.engine.autoencoding.preview import Colours, Previews, show
 from sfumato.engine.conditions import Calls, Conditions
 from sfumato.engine.finishing import File, composed, files_of, picture, sentences
-from sfumato.engine.hashing import Hashing
 from sfumato.engine.latents import (
     Canvas,
     canvas_of,
@@ -27,12 +24,13 @@ from sfumato.engine.latents import (
 )
 from sfumato.engine.networks.seamless import seamless
 from sfumato.engine.noise.variation import PictureNoise
-from sfumato.engine.passes import Pass, sample
+from sfumato.engine.passes import Pass
 from sfumato.engine.pictures.picture import Picture
-from sfumato.engine.progress import Progress, Stage
+from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import Calls as TagCalls
 from sfumato.engine.route import Route, route
-from sfumato.engine.side import Refiners, Side
+from sfumato.engine.side import Side
+from sfumato.engine.underway import Tools, Work, inferring, sampled
 from sfumato.library.folders import bare
 
 if TYPE_CHECKING:
@@ -40,58 +38,7 @@ if TYPE_CHECKING:
 
     from sfumato.engine.applied import Applied
     from sfumato.engine.job import Job, Second
-    from sfumato.engine.step import Step
     from sfumato.engine.texts import Texts
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What a painter keeps beside its model."""
-
-    hashing: Hashing
-    previews: Previews
-    refiners: Refiners
-    colours: Colours | None = None
-    """a decoder for previews, in place of a map that is fitted to the VAE"""
-
-
-Reports = dict[tuple[str, str], "Applied"]
-"""kind and name → report"""
-
-
-@dataclass(slots=True)
-class Work:
-    """A job under way."""
-
-    job: Job
-    side: Side
-    tools: Tools
-    vae: tuple[Applied, ...]
-    first: Route
-    second: Route | None
-    canvas: Canvas = field(default_factory=Canvas)
-    refiner: Side | None = None
-    reports: dict[tuple[str, str], Applied] = field(
-        default_factory=dict[tuple[str, str], "Applied"]
-    )
-    """what became of the files that the pictures at work were to be painted with"""
-    notes: list[str] = field(default_factory=list[str])
-    """what was found out on the way"""
-    done: int = 0
-    """steps made"""
-
-    @property
-    def total(self) -> int:
-        """Steps that the whole job takes."""
-        each = self.first.steps + (self.second.steps if self.second is not None else 0)
-        return each * len(self.job.seeds)
-
-    def note(self, sentence: str) -> None:
-        """Remember a sentence, once."""
-        if sentence not in self.notes:
-            self.notes.append(sentence)
 
 
 def begin(job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]) -> Work:
@@ -112,7 +59,7 @@ def carry_out(now: Work) -> Iterator[Progress | Picture]:
             seamless(module, True)
     try:
         side.need("vae")
-        now.canvas = _inferring(lambda: _canvas(now))
+        now.canvas = inferring(lambda: _canvas(now))
         for indices in _groups(now):
             yield from _group(now, indices)
     finally:
@@ -175,11 +122,11 @@ def _group(now: Work, indices: list[int]) -> Iterator[Progress | Picture]:
     job = now.job
     now.reports = {(report.kind, report.name): report for report in now.vae}
     conditions = _told(now, job.texts, _calls(now), job.size)
-    latents = yield from _sampled(now, "paint", _pass(now, indices, conditions), indices)
+    latents = yield from sampled(now, "paint", _pass(now, indices, conditions), indices)
     if job.second is not None and now.second is not None:
         latents = yield from _larger(now, job.second, indices, latents)
     now.side.need("vae")
-    done = _inferring(lambda: images(now.side.model, latents, now.note))
+    done = inferring(lambda: images(now.side.model, latents, now.note))
     reports = tuple(now.reports.values())
     notes = [*job.notes, *now.side.model.notes, *sentences(reports), *now.notes]
     for index, image in zip(indices, done, strict=True):
@@ -214,10 +161,10 @@ def _larger(
     assert now.second is not None
     model = now.side.model
     now.side.need("vae")
-    made, pictures = _inferring(
+    made, pictures = inferring(
         lambda: enlarge(model, latents.cpu(), second.upscaler, second.to, now.note)
     )
-    extra = _inferring(lambda: _opened(now, made, pictures))
+    extra = inferring(lambda: _opened(now, made, pictures))
     calls = _calls(now)
     own = Calls(calls.first, second.sampler.calls(second.steps))
     conditions = _told(now, second.texts, own, second.to.size)
@@ -229,7 +176,7 @@ def _larger(
         latents=made,
         refiner=_refiner(now, second.texts, own, second.to.size),
     )
-    return (yield from _sampled(now, "enlarge", again, indices))
+    return (yield from sampled(now, "enlarge", again, indices))
 
 
 def _opened(now: Work, latents: Tensor, pictures: list[Image]) -> Tensor | None:
@@ -248,7 +195,7 @@ def _opened(now: Work, latents: Tensor, pictures: list[Image]) -> Tensor | None:
 def _told(now: Work, texts: Texts, calls: Calls, size: tuple[int, int]) -> Conditions:
     """Attach what the prompts ask for, and encode them."""
     now.side.ready(texts)
-    found = _inferring(lambda: now.side.conditions(texts, calls, now.job.request, size))
+    found = inferring(lambda: now.side.conditions(texts, calls, now.job.request, size))
     now.reports |= {(report.kind, report.name): report for report in now.side.reports()}
     for sentence in now.side.notes:
         now.note(sentence)
@@ -283,54 +230,6 @@ def _refiner(
     return turn
 
 
-def _sampled(
-    now: Work, stage: Stage, pass_: Pass, indices: Sequence[int]
-) -> Generator[Progress, None, Tensor]:
-    """The steps of a pass, told one by one."""
-    steps = pass_.way.steps
-    inner = sample(pass_)
-    spent, made = 0.0, 0
-    try:
-        while True:
-            began = time.monotonic()
-            try:
-                step = _inferring(lambda: next(inner))
-            except StopIteration as end:
-                latents: Tensor = end.value
-                break
-            spent += time.monotonic() - began
-            made += 1
-            now.done += len(indices) if made <= steps else 0
-            yield Progress(
-                stage=stage,
-                step=made,
-                steps=max(steps, made),
-                done=now.done,
-                total=now.total,
-                picture=indices[0],
-                pictures=len(now.job.seeds),
-                rate=made / max(spent, 1e-9),
-                preview=_preview(now, step),
-            )
-    finally:
-        inner.close()
-    now.done += len(indices) * max(0, steps - made)  # a sampler that was done early
-    return latents
-
-
-def _preview(now: Work, step: Step) -> Callable[[], Image]:
-    """The first picture of the group as it is by now."""
-
-    def preview() -> Image:
-        colours = now.tools.colours
-        if colours is None:
-            now.side.need("unet", "vae")
-        with torch.inference_mode():
-            return show(step.denoised[0], colours or now.tools.previews.of(now.side.model))
-
-    return preview
-
-
 def _files(now: Work, reports: Sequence[Applied]) -> list[File]:
     model = now.side.model
     files = [File("checkpoint", bare(model.path.name), Path(model.path))]
@@ -338,9 +237,3 @@ def _files(now: Work, reports: Sequence[Applied]) -> list[File]:
         path = now.refiner.model.path
         files.append(File("refiner", bare(path.name), path))
     return files + [file for file in files_of(reports) if file.path.name]
-
-
-def _inferring(make: Callable[[], T]) -> T:
-    """Without what training needs; never across a yield, where it would leak into the caller."""
-    with torch.inference_mode():
-        return make()
