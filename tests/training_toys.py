@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sfumato.training.configuration import write_run
 from sfumato.training.data.order import Order
 from sfumato.training.events import Event, Stepped
 from sfumato.training.loop import train
@@ -77,14 +76,14 @@ class Toy:
         yield path
 
 
-def toy_run(tmp: Path, **changes: Any) -> Run:
+def toy_run(tmp: Path, **changes: Any) -> Run:  # noqa: ANN401
     plain = Run("lora", str(tmp / "out.safetensors"), steps=12, batch=2, accumulate=3)
     rates = replace(plain.optimizer, rate=0.01)
     save = Save(every=0, minutes=0)
     return replace(plain, **{"optimizer": rates, "ema": Ema(0.9), "save": save, **changes})
 
 
-def trained(run: Run, **toy: Any) -> list[Event]:
+def trained(run: Run, **toy: Any) -> list[Event]:  # noqa: ANN401
     return list(train(run, Toy(run, **toy)))
 
 
@@ -117,7 +116,3 @@ def outcome(run: Run) -> Mapping[str, bytes]:
 def in_folder(tmp: Path, name: str) -> Path:
     (tmp / name).mkdir()
     return tmp / name
-
-
-def told(run: Run) -> str:
-    return write_run(run)

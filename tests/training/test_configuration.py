@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfumato.errors import UsageError
-from sfumato.training.bounds import BOUNDS, check_bounds
+from sfumato.training.bounds import BOUNDS, Bound, check_bounds
 from sfumato.training.configuration import (
     parse_run,
     read_run,
@@ -26,7 +26,7 @@ FREE = {"lora", "embedding", "hypernetwork", "vae", "scratch", "base", "watch"}
 """tables of which no two settings contradict each other"""
 
 
-def values(kind: Any) -> st.SearchStrategy[Any]:
+def values(kind: Any) -> st.SearchStrategy[Any]:  # noqa: ANN401
     """Any value of a setting's type."""
     if get_origin(kind) is Literal:
         return st.sampled_from(get_args(kind))
@@ -109,7 +109,7 @@ def test_every_fault_is_named(text: str, sentence: str) -> None:
 
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=lambda bound: bound.setting)
-def test_every_default_is_within_its_bounds_and_every_bound_is_a_setting(bound: Any) -> None:
+def test_every_default_is_within_its_bounds_and_every_bound_is_a_setting(bound: Bound) -> None:
     run = Run("lora", "x")
     check_bounds(run, "here")
     assert bound.setting in settings_of(run)

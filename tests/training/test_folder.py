@@ -155,9 +155,7 @@ def test_arrays_hold_pictures_with_captions(tmp_path: Path) -> None:
     ("captions", "sentence"),
     [("[1, 2]", "are no texts"), ('["a"]', "as many texts"), ("{", "is not JSON")],
 )
-def test_arrays_with_odd_captions_are_damaged(
-    tmp_path: Path, captions: str, sentence: str
-) -> None:
+def test_arrays_with_odd_captions_are_damaged(tmp_path: Path, captions: str, sentence: str) -> None:
     from sfumato.containers.arrays import tensor_from
     from sfumato.containers.save_file import save_file
 

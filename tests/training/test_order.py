@@ -1,4 +1,4 @@
-"""The order of pictures: all of them in every epoch, one size to a batch, another order each time."""
+"""The order of pictures: all of them in every epoch, and one size to a batch."""
 
 from __future__ import annotations
 

@@ -31,7 +31,9 @@ def test_drawing_leaves_the_generator_of_torch_alone() -> None:
 
 
 def test_streams_seeds_and_places_are_independent() -> None:
-    places = [(seed, stream, place) for seed in range(4) for stream in STREAMS for place in range(9)]
+    places = [
+        (seed, stream, place) for seed in range(4) for stream in STREAMS for place in range(9)
+    ]
     assert len({number(*place) for place in places}) == len(places)
     assert number(1, "noise", 12) != number(1, "noise", 1, 2)
     assert number(11, "noise", 2) != number(1, "noise", 12)
@@ -51,7 +53,7 @@ def test_streams_are_not_correlated_at_one_place() -> None:
 
 def test_uniform_numbers_fill_their_range_evenly() -> None:
     drawn = sorted(uniform(0, "flip", place) for place in range(2000))
-    assert 0 <= drawn[0] and drawn[-1] < 1
+    assert drawn[0] >= 0 and drawn[-1] < 1
     assert max(b - a for a, b in pairwise(drawn)) < 0.01
     assert abs(sum(drawn) / 2000 - 0.5) < 0.03
 
