@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sfumato.catalogue.cards.inspect import inspect
 from sfumato.containers.open import open_model
 from sfumato.engine.adapters.lora import read_lora
 from sfumato.engine.adapters.patches import Patches, Use
 from sfumato.errors import Refused, UsageError
 from sfumato.training.kinds.lora import LoraPart
 from sfumato.training.settings import Ema, LoraShape, Optimizer, Run
-from taught import answer, apart, opened, run_of, taught
+from taught import answer, apart, identified, opened, run_of, taught
 
 Small = Callable[[str], Path]
 
@@ -65,7 +64,7 @@ def test_a_file_acts_in_painting_as_its_factors_did_in_training(
         (report,) = Patches(model).set([Use(read_lora(Path(run.output), model))])
         assert apart(answer(model), answer(course.model)) < 1e-5
         assert apart(answer(model), before) > 1e-3
-    assert report.changed == report.total
+    assert report.applied == report.total
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -92,7 +91,7 @@ def test_every_module_of_a_trained_lora_is_known(
 ) -> None:
     run = wish(family, lora=SHAPES[shape], steps=1)
     taught(run)
-    found = inspect(run.output).identity
+    found = identified(run.output)
     assert (found.kind, found.family, found.left_over) == ("lora", family, ())
     assert found.adapter is not None
     assert found.adapter.known == found.adapter.modules > 50
