@@ -12,7 +12,7 @@ import torch
 from paintable import KINDS, SMALL_CLIP, UNET_PREFIX, VAE_PREFIX, checkpoint
 from sfumato.catalogue.trees.text import clip_shapes
 from sfumato.containers.arrays import array, tensor_from
-from sfumato.containers.dtype import BF16, F16, F32
+from sfumato.containers.dtype import BF16, F8_E4M3, F16, F32
 from sfumato.containers.model_file import DIFFUSERS
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
@@ -172,6 +172,29 @@ def test_families_that_are_known_and_not_painted_are_named(tmp_path: Path) -> No
     video = dict(checkpoint("sd1")) | {mark: tensor_from(np.zeros((1, 1), "<f4"))}
     with pytest.raises(Unsupported, match=r"Stable Video Diffusion.*not painted by this program"):
         load(written(video, tmp_path / "video.safetensors"))
+
+
+def scaled_fp8(factor: tuple[int, ...] = ()) -> dict[str, Tensor]:
+    """A checkpoint with one weight of ones, stored in fp8 with a scale of 3."""
+    name = UNET_PREFIX + "input_blocks.1.1.transformer_blocks.0.attn1.to_q"
+    shape = checkpoint("sd1")[name + ".weight"].shape
+    return dict(checkpoint("sd1")) | {
+        f"{name}.weight": tensor_from(np.ones(shape, "<f4"), F8_E4M3),
+        f"{name}.scale_weight": tensor_from(np.full(factor, 3, "<f4")),
+        f"{UNET_PREFIX}scaled_fp8": tensor_from(np.zeros(2, "<f4"), F8_E4M3),
+    }
+
+
+def test_scaled_fp8_is_multiplied_out_as_it_is_read(tmp_path: Path) -> None:
+    model = load(written(scaled_fp8(), tmp_path / "m.safetensors"))
+    query = model.unet.input_blocks[1][1].transformer_blocks[0].attn1.to_q.weight  # pyright: ignore
+    assert bool((query == 3).all())  # pyright: ignore
+    assert "1 scaled fp8 weight multiplied out" in " ".join(model.notes)
+
+
+def test_scales_that_are_not_understood_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="stored with scales"):
+        load(written(scaled_fp8((2,)), tmp_path / "m.safetensors"))
 
 
 def test_no_numbers_are_found_and_named(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -33,6 +33,7 @@ from sfumato.engine.original import (
 )
 from sfumato.engine.placement import placement
 from sfumato.errors import Damaged, Refused, Unsupported, UsageError
+from sfumato.operations.recast import FACTORS, multiplied_out
 
 if TYPE_CHECKING:
     from sfumato.containers.model_file import ModelFile
@@ -140,7 +141,8 @@ def _loaded(file: ModelFile, where: Placement, weights: Weights) -> Model:
 
 def plan_of(file: ModelFile, weights: Weights = "live") -> Plan:
     """What painting with a file takes; raises Unsupported, Refused or Damaged where it cannot."""
-    found = survey({name: tensor.shape for name, tensor in file.items()})
+    stored = multiplied_out(file.tensors, None, plain=True)
+    found = survey({name: tensor.shape for name, tensor in stored.tensors.items()})
     verdict = identify(file, metadata=file.metadata, extras=file.extras)
     family = family_of(verdict.family, found)
     _refuse_strangers(file, verdict, family)
@@ -149,8 +151,10 @@ def plan_of(file: ModelFile, weights: Weights = "live") -> Plan:
         "" if verdict.variant == "v-prediction" else verdict.variant,
         "v" if verdict.prediction is not None and verdict.prediction.type == "v" else "epsilon",
         verdict.prediction is not None and verdict.prediction.zero_terminal_snr,
-        parts(file, found, family),
+        parts(stored.tensors, found, family),
+        [f"{change} as they are read" for change in stored.changes],
     )
+    _refuse_scales(file, stored.tensors)
     _choose_weights(plan, file, found, weights)
     _refuse_faults(plan, file)
     plan.notes += _notes(plan, verdict, found)
@@ -177,6 +181,15 @@ def _refuse_strangers(file: ModelFile, verdict: Verdict, family: str) -> None:
         raise Unsupported(
             file.path, f"predicts in the terms of {kind.type}, not painted by this program: "
             f"{kind.reason}"
+        )  # fmt: skip
+
+
+def _refuse_scales(file: ModelFile, tensors: Mapping[str, Tensor]) -> None:
+    scale = next((name for name in tensors if name.endswith(FACTORS)), "")
+    if scale:
+        raise Unsupported(
+            file.path, f"its weights are stored with scales ({escape(scale)}) that are more than "
+            "a number each, and are not read"
         )  # fmt: skip
 
 
