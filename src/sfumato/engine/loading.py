@@ -164,19 +164,18 @@ def plan_of(file: ModelFile, weights: Weights = "live") -> Plan:
 def _refuse_strangers(file: ModelFile, verdict: Verdict, family: str) -> None:
     """Say by name what a file is that is no checkpoint of a painted family."""
     title = verdict.title or "unknown model"
-    article = "an" if title[:2] in ("an", "un", "em") else "a"
     if family in TITLES and family not in NEEDED:
-        raise Unsupported(file.path, f"is {article} {title}: known, not painted by this program")
+        raise Unsupported(file.path, f"is known, and not painted by this program: {title}")
     if verdict.kind not in ("checkpoint", "unet") or family not in NEEDED:
         raise Unsupported(
-            file.path, f"is {article} {title}, and painting takes a checkpoint: UNet, text encoder "
-            "and VAE in one file or folder"
+            file.path, f"is no checkpoint ({title}); painting takes UNet, text encoder and VAE, in "
+            "one file or folder"
         )  # fmt: skip
     variant, kind = verdict.variant, verdict.prediction
     if not (variant in PAINTED or variant.startswith(PAINTED_LINES)):
         needs = next((n for start, n in CONDITION.items() if variant.startswith(start)), "")
-        reason = f": it needs {needs}" if needs else ""
-        raise Unsupported(file.path, f"is {article} {title}, not painted by this program{reason}")
+        reason = f"; it needs {needs}" if needs else ""
+        raise Unsupported(file.path, f"is known, and not painted by this program: {title}{reason}")
     if kind is not None and kind.type not in ("epsilon", "v", "unknown"):
         raise Unsupported(
             file.path, f"predicts in the terms of {kind.type}, not painted by this program: "
