@@ -70,8 +70,9 @@ def test_help_loads_nothing_but_the_command_line() -> None:
 
 
 def test_the_help_of_one_command_loads_no_arithmetic() -> None:
-    for name in ("inspect", "convert", "prune", "catalog", "generate", "grid"):
-        modules, _ = watch(name, "--help")
+    names = ("inspect", "convert", "prune", "catalog", "generate", "grid", "train", "train lora")
+    for name in names:
+        modules, _ = watch(*name.split(), "--help")
         assert not modules & (HEAVY - {"rich"}), name
         assert "rich.progress" not in modules
 

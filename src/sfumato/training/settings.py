@@ -172,7 +172,7 @@ class Watch:
     preview_scale: float = 5.0
     """how strongly previews follow their prompt"""
     preview_size: int = 0
-    """side of a preview; 0 for the model's own"""
+    """side of a preview; 0 for the resolution of the pictures"""
     tensorboard: bool = False
     """write events for TensorBoard beside log.csv; needs tensorboard"""
 
