@@ -160,7 +160,9 @@ Drawn = dict[str, dict[str, Floats]]
 def _base(folder: Path, chosen: list[Subject], drawn: Drawn) -> None:
     """The two styles of the base model, and what is held back to measure it."""
     random = Random(7)
-    held = {s.code for s in random.sample([s for s in chosen if s.code in drawn["noto"]], VALIDATED)}
+    held = {
+        s.code for s in random.sample([s for s in chosen if s.code in drawn["noto"]], VALIDATED)
+    }
     rows, kept, second = list[Row](), list[Row](), list[Row]()
     for subject in chosen:
         if (drawing := drawn["flat"].get(subject.code)) is not None:
@@ -186,7 +188,9 @@ def _styles(folder: Path, chosen: list[Subject], drawn: Drawn) -> None:
     for subject in chosen:
         plain = with_article(bare(subject.names[0]) or "heart")
         if (drawing := drawn["ink"].get(subject.code)) is not None:
-            ink.append(Row(subject.code, over(averaged(drawing, SIDE), WHITE), (f"inkline, {plain}",)))
+            ink.append(
+                Row(subject.code, over(averaged(drawing, SIDE), WHITE), (f"inkline, {plain}",))
+            )
         if (drawing := drawn["blob"].get(subject.code)) is not None:
             names = (f"blobby, {subject.names[0]}",)
             blob.append(Row(subject.code, over(averaged(drawing, SIDE), WHITE), names))

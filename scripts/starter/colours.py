@@ -21,7 +21,9 @@ def to_hsv(rgb: Floats) -> tuple[Floats, Floats, Floats]:
     spread = np.where(top == low, 1, top - low)
     r, g, b = rgb[..., 0], rgb[..., 1], rgb[..., 2]
     sector = np.where(
-        top == r, ((g - b) / spread) % 6, np.where(top == g, (b - r) / spread + 2, (r - g) / spread + 4)
+        top == r,
+        ((g - b) / spread) % 6,
+        np.where(top == g, (b - r) / spread + 2, (r - g) / spread + 4),
     )
     flat = top == low
     return (

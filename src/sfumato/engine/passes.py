@@ -14,6 +14,7 @@ from sfumato.engine.denoiser import (
     Guided,
     Switched,
     blended,
+    by_calls,
     by_noise,
     denoiser,
     masked,
@@ -123,12 +124,11 @@ def _asked(work: Pass) -> Guided | Switched:
     guided = _guided(work, work.side, work.conditions)
     if work.refiner is None:
         return guided
-    refine = work.refiner
-    return Switched(
-        guided,
-        by_noise(work.way.table, work.request.refiner_switch),
-        lambda: _guided(work, *refine()),
-    )
+    refine, share = work.refiner, work.request.refiner_switch
+    calls = work.way.sampler.calls(work.way.steps)
+    by_steps = work.request.refiner_by_steps
+    reached = by_calls(calls, share) if by_steps else by_noise(work.way.table, share)
+    return Switched(guided, reached, lambda: _guided(work, *refine()))
 
 
 def _guided(work: Pass, side: Side, conditions: Conditions) -> Guided:
@@ -140,7 +140,7 @@ def _guided(work: Pass, side: Side, conditions: Conditions) -> Guided:
         guidance=work.request.guidance,
         extra=work.canvas.extra if model.unet_sizes.inputs > 4 else None,
         edits=model.variant == "ip2p",
-        together=model.placement.device.type != "cpu",
+        together=True,
         total=work.way.sampler.calls(work.way.steps),
         factor=work.way.sampler.cfg_factor,
     )

@@ -179,6 +179,8 @@ class Request:
     vae: str = ""
     refiner: str = ""
     refiner_switch: float = 0.8
+    refiner_by_steps: bool = False
+    """the switch counts calls of the UNet and not noise (A1111 before 1.8)"""
     zero_snr: bool = False
     """force zero terminal SNR (`sd_noise_schedule`); models made for it say so themselves"""
     half_alphas: bool = False

@@ -39,7 +39,7 @@ class Route:
         """Steps that will be made, but for samplers that decide by themselves."""
         if self.sampler.kind == "sigma":
             return len(self.levels) - 1
-        return len(self.levels) if self.sampler.name == "UniPC" else max(0, len(self.levels) - 1)
+        return len(self.levels) if self.sampler.full else max(0, len(self.levels) - 1)
 
 
 def table_of(request: Request, model: Model) -> Discretisation:

@@ -14,6 +14,7 @@ from sfumato.engine.model import Model
 from sfumato.errors import UsageError
 from sfumato.training.bounds import check_bounds
 from sfumato.training.kinds.part import Part
+from sfumato.training.recompute import recompute
 from sfumato.training.settings import Run
 from sfumato.training.start import write_start
 from sfumato.training.state import run_folder
@@ -43,7 +44,10 @@ def prepare(
     if run.kind == "vae":
         from sfumato.training.kinds.vae import VaeTrainee
 
-        return VaeTrainee(run, base, where)
+        trainee = VaeTrainee(run, base, where)
+        if run.checkpointing:
+            recompute(trainee.network)
+        return trainee
     from sfumato.training.kinds.diffusion import DiffusionTrainee
 
     model = load(base, device=where, dtype="f32", vae_dtype="f32", weights=run.base.weights)
@@ -51,7 +55,10 @@ def prepare(
         use_vae(model, load_vae(resolve("vae", run.base.vae), model))
     if not any(network.role == "vae" for network in model.networks):
         raise UsageError(f"{base} has no VAE, and pictures must become latents: give base.vae")
-    return DiffusionTrainee(run, model, _part(run, model))
+    trainee = DiffusionTrainee(run, model, _part(run, model))
+    for network in model.networks if run.checkpointing else ():
+        recompute(network.module)
+    return trainee
 
 
 def _part(run: Run, model: Model) -> Part:

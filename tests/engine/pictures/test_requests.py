@@ -59,7 +59,7 @@ EXAMPLES = (
     replace(PLAIN, prompt="(x", emphasis="No norm", comments=False, pad="v0", comma_backtrack=0),
     replace(PLAIN, pad="empty", tiling=True, sdxl_crop=(8, 16), old_schedules=True),
     replace(PLAIN, rng="GPU", zero_snr=True, half_alphas=True),
-    replace(PLAIN, model="any", vae="kl", refiner="r", refiner_switch=0.6),
+    replace(PLAIN, model="any", vae="kl", refiner="r", refiner_switch=0.6, refiner_by_steps=True),
     replace(PLAIN, guidance=Guidance(1.1, 2.0, 0.7, 0.5, True, 0.2)),
     replace(PLAIN, variation=Variation(7, 0.25, (64, 32))),
     replace(PLAIN, tuning=Tuning(0.5, 1.0, 0.1, 9.0, 1.01, 0.03, 14.0, 5.0, 0.5, 0.7)),

@@ -12,9 +12,11 @@ import torch
 
 from sfumato.catalogue.numbers.buffers import schedule
 from sfumato.catalogue.regions import BUFFERS
+from sfumato.containers.model_file import DIFFUSERS
 from sfumato.containers.open import open_model
 from sfumato.engine.loading import load
 from sfumato.errors import Refused, UsageError
+from sfumato.operations.convert import convert
 from sfumato.operations.ema import ema
 from sfumato.training.kinds.checkpoint import CheckpointPart
 from sfumato.training.kinds.lightning import original_order
@@ -187,6 +189,21 @@ def test_v_prediction_is_told_to_whoever_loads_the_file(
         model = load(edition(run, name), device="cpu")
         assert (model.prediction, model.zero_snr) == ("v", True)
         model.close()
+
+
+@pytest.mark.parametrize("name", ["base.ckpt", "folder"])
+def test_any_container_is_a_start_and_the_original_spelling_comes_out(
+    name: str, small: Small, pictures: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / name
+    convert(small("sd1"), base, container=None if base.suffix else DIFFUSERS.name)
+    run = run_of("checkpoint", base, pictures, tmp_path / "x.safetensors", steps=1)
+    taught(run)
+    with open_model(Path(run.output)) as file, open_model(small("sd1")) as original:
+        assert original.keys() <= file.keys()
+        assert {n for n in file if n not in original} == {
+            "cond_stage_model.transformer.text_model.embeddings.position_ids"
+        }
 
 
 def test_zero_terminal_snr_needs_v(small: Small, pictures: Path, tmp_path: Path) -> None:

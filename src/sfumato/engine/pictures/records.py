@@ -115,7 +115,7 @@ def _idle(request: Request, facts: Facts) -> tuple[str, ...]:
     if not facts.ensd_used:
         idle.append("ENSD")
     if not request.refiner:
-        idle.append("Refiner switch at")
+        idle += ["Refiner switch at", "Refiner switch by sampling steps"]
     if not request.variation.strength:
         idle += ["Variation seed", "Variation seed strength"]
     if request.hires is not None and any(request.hires.size):

@@ -39,8 +39,7 @@ def to_request(
     left as they are ("DPM++ 2M Karras"). Never fails: what cannot be read is a note.
     """
     old = modernised(record)
-    fields, notes = adapted(old.fields, old.prompt + old.negative)
-    told = list(notes)
+    fields, told = adapted(old.fields, old.prompt + old.negative), list[str]()
     hires = Hires() if _has_hires(fields) else None
     inpaint = Inpaint(mask) if mask is not None else None
     init = Init(image, inpaint=inpaint) if image is not None else None

@@ -35,16 +35,15 @@ def version_of(text: str) -> Version | None:
     return major, minor, patch, commits
 
 
-def adapted(fields: Mapping[str, str], prompt: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Fields with what went without saying in the version that wrote them, and notes on it.
+def adapted(fields: Mapping[str, str], prompt: str) -> dict[str, str]:
+    """Fields with what went without saying in the version that wrote them.
 
     Without a version that is known nothing is added; what a record does say stands.
     """
     version = version_of(fields.get("Version", ""))
     added: dict[str, str] = {}
-    notes: list[str] = []
     if version is None:
-        return dict(fields), ()
+        return dict(fields)
     sampler = fields.get("Sampler", "")
     if version < BEFORE_STEPS and "[" in prompt:
         added["Old prompt editing timelines"] = "True"
@@ -53,7 +52,7 @@ def adapted(fields: Mapping[str, str], prompt: str) -> tuple[dict[str, str], tup
     if version < BEFORE_ALPHAS:
         added["Downcast alphas_cumprod"] = "True"
     if version < BEFORE_SWITCH and "Refiner" in fields:
-        notes.append("the refiner took over by steps then; here it does by the noise left")
+        added["Refiner switch by sampling steps"] = "True"
     if version < BEFORE_SCHEDULES and sampler in PLAIN and "Schedule type" not in fields:
         added["Schedule type"] = "Uniform"
-    return {**added, **fields}, tuple(notes)
+    return {**added, **fields}

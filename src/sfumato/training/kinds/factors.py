@@ -82,8 +82,11 @@ class Factors(nn.Module):
 class Beside:
     """A linear layer's call while it learns: x W + (x down) up, which never makes W + ΔW.
 
-    The gradient of a weight that nobody wants is not computed: a third of the layer's work. Where
-    nothing learns, the changed weight is used, made once (`parametrize.cached`).
+    Neither the changed weight is kept for the way back, nor its gradient computed. Measured on one
+    core for a transformer block of rank 8, forwards and back, in milliseconds (frozen, so, with the
+    weight made anew): 1006, 1081, 1095 at width 320 and 64² pixels; 320, 367, 436 at 640 and 32²;
+    272, 317, 514 at 1280 and 16²; 86, 105, 272 at 8². Where nothing learns, the changed weight is
+    used, made once (`parametrize.cached`).
     """
 
     def __init__(self, layer: nn.Linear, frozen: Tensor, factors: Factors) -> None:
@@ -95,11 +98,11 @@ class Beside:
         """(…, inputs) → (…, outputs)."""
         if not torch.is_grad_enabled():
             return functional.linear(x, self.layer.weight, self.layer.bias)
-        slots, into = self.factors.inner, x.float()
-        moved = functional.linear(functional.linear(into, slots["down"]), slots["up"])
-        return functional.linear(x, self.frozen, self.layer.bias) + (self.factors.scale * moved).to(
-            x.dtype
-        )
+        down, up = (self.factors.slots[name].to(x.dtype) for name in ("down", "up"))
+        out = functional.linear(x, self.frozen, self.layer.bias)
+        narrow = self.factors.scale * functional.linear(x, down)
+        # Into the layer's own output, which nothing else needs: no second one of its width.
+        return out.flatten(0, -2).addmm_(narrow.flatten(0, -2), up.mT).view(out.shape)
 
 
 def attach(site: Site, factors: Factors) -> None:

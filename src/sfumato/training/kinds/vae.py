@@ -18,7 +18,7 @@ from sfumato.engine.networks.vae import AutoencoderKL
 from sfumato.engine.original import parts
 from sfumato.errors import Refused
 from sfumato.training.data.lesson import Lesson, find, to_tensor
-from sfumato.training.output import cast_for, write_tensors
+from sfumato.training.output import cast_for, check_suffix, write_tensors
 from sfumato.training.randomness import normal, uniform
 from sfumato.training.settings import Run
 from sfumato.training.trainee import Group, Trained
@@ -55,6 +55,8 @@ class VaeTrainee:
     """An autoencoder with the pictures it learns from."""
 
     def __init__(self, run: Run, path: Path, device: torch.device) -> None:
+        """Raises UsageError for an output that no reader of VAEs would open."""
+        check_suffix(run, (".safetensors", ".pt", ".ckpt"))
         self.run = run
         self.device = device
         self.network = read_autoencoder(path).to(device)
@@ -168,7 +170,12 @@ class VaeTrainee:
         state |= {name: weight.detach().float().cpu() for name, weight in chosen.items()}
         if self.run.vae.whiten and self.run.vae.part == "whole":
             state = whitened(state, *self._spread(state))
-        yield write_tensors(path, cast_for(state, self.run.save.dtype), trained, self.run)
+        said = {
+            "modelspec.sai_model_spec": "1.0.1",
+            "modelspec.architecture": "stable-diffusion-v1/vae",
+            "modelspec.title": self.run.title or path.stem,
+        }
+        yield write_tensors(path, cast_for(state, self.run.save.dtype), trained, self.run, said)
 
     @torch.no_grad()
     def _spread(self, state: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:

@@ -58,6 +58,8 @@ FILES: tuple[Setting, ...] = (
             metavar="FILE|NAME"),
     Setting("--refiner-switch", "Files", "Where it takes over, as a share of the way. [0.8]",
             SHARE, own("refiner_switch")),
+    Setting("--refiner-by-steps/--refiner-by-noise", "Files", "What that share is one of. [noise]",
+            put=own("refiner_by_steps")),
     Setting("--weights", "Files", "live: the trained ones. ema: their average. [live]",
             word("live", "ema")),
 )  # fmt: skip
