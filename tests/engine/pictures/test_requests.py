@@ -202,7 +202,6 @@ def test_an_old_second_pass_is_todays() -> None:
         ("Token merging ratio: 0.5", "merged (0.5)"),
         ("Denoising strength: 0.6", "another picture (strength 0.6)"),
         ("Mask blur: 4", "within a mask"),
-        ("Refiner: r [a1b2c3d4e5], Refiner switch at: 0.8, Version: v1.7.0", "by steps then"),
         ("Mystery: 5", "Mystery: 5 is not known"),
         ("CFG scale: seven", "'seven' is no number"),
         ("Clip skip: 1e9", "no whole number from 1 to 64"),
