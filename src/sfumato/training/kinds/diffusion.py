@@ -84,8 +84,8 @@ class DiffusionTrainee:
         context, vector = self.encoded(captions, [self.seen(draw) for draw in draws])
         found = self.error_of(
             latents, eps, t, context.repeat_interleave(copies, dim=0),
-            None if vector is None else vector.repeat_interleave(copies, dim=0),
-            self._weights(draws, copies).to(latents.device),
+            vector=None if vector is None else vector.repeat_interleave(copies, dim=0),
+            weights=self._weights(draws, copies).to(latents.device),
         )  # fmt: skip
         return found if found.requires_grad else found + self._nothing()
 
@@ -102,7 +102,7 @@ class DiffusionTrainee:
         return context, None if vector is None else vectors_seen(self.model, vector, pictures)
 
     def error_of(
-        self, latents: Tensor, eps: Tensor, t: Tensor, context: Tensor,
+        self, latents: Tensor, eps: Tensor, t: Tensor, context: Tensor, *,
         vector: Tensor | None = None, weights: Tensor | None = None,
     ) -> Tensor:  # fmt: skip
         """The loss of latents with given noise, timesteps and texts."""

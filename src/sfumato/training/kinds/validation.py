@@ -68,5 +68,5 @@ class Validation:
         return trainee.error_of(
             latent.expand(count, *shape), eps.to(latent.device), torch.tensor(LEVELS),
             context.expand(count, -1, -1),
-            None if vector is None else vector.expand(count, -1),
+            vector=None if vector is None else vector.expand(count, -1),
         ).item()  # fmt: skip
