@@ -17,6 +17,9 @@ Padding = Literal["none", "empty", "v0"]
 """how a prompt and a negative prompt of different length are brought together (A1111's
 `pad_cond_uncond` and `pad_cond_uncond_v0`)"""
 
+UNIPC_ORDERS = 10
+"""the highest order of UniPC that may be asked for"""
+
 
 @dataclass(frozen=True, slots=True)
 class Variation:
@@ -55,6 +58,7 @@ class Tuning:
     old_karras: bool = False
     """Karras from 0.1 to 10 (`use_old_karras_scheduler_sigmas`)"""
     unipc_order: int = 3
+    """1 to `UNIPC_ORDERS`"""
     unipc_variant: Literal["bh1", "bh2", "vary_coeff"] = "bh1"
     unipc_skip: Literal["time_uniform", "time_quadratic", "logSNR"] = "time_uniform"
     unipc_lower_order_final: bool = True

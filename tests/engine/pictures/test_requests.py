@@ -14,7 +14,16 @@ from sfumato.engine.pictures.settings import ALWAYS, ORDER, SETTINGS, Setting
 from sfumato.engine.pictures.unmet import SPECIAL
 from sfumato.engine.pictures.used import FileUsed
 from sfumato.engine.pictures.versions import version_of
-from sfumato.engine.request import Guidance, Hires, Init, Inpaint, Request, Tuning, Variation
+from sfumato.engine.request import (
+    UNIPC_ORDERS,
+    Guidance,
+    Hires,
+    Init,
+    Inpaint,
+    Request,
+    Tuning,
+    Variation,
+)
 
 MASK = Image.new("L", (8, 8))
 FULL = Request(hires=Hires(), init=Init(MASK, inpaint=Inpaint(MASK)))
@@ -164,6 +173,22 @@ def test_versions_are_ordered_by_their_numbers() -> None:
     assert version_of("v1.7.0-225-gabc") == (1, 7, 0, 225)
     assert version_of("v1.10.1") == (1, 10, 1, 0)
     assert version_of("ComfyUI") is None
+
+
+@pytest.mark.parametrize("version", ["ComfyUI v0.3.10", "Sfumato 0.1.0", "neo v1.2.3", "1.5.0"])
+def test_the_version_of_another_program_is_none_of_a1111s(version: str) -> None:
+    assert version_of(version) is None
+    assert not asked(f"Version: {version}")[0].half_alphas
+
+
+@pytest.mark.parametrize("version", ["f2.0.1v1.10.1-previous-669-gdfdcbab6", "f1.0.0-v2-v1.10.1RC"])
+def test_forge_names_the_version_of_a1111_behind_its_own(version: str) -> None:
+    assert version_of(version) == (1, 10, 1, 0)
+
+
+def test_an_order_of_unipc_that_may_be_asked_for_is_read_back() -> None:
+    request = replace(PLAIN, sampler="UniPC", tuning=Tuning(unipc_order=UNIPC_ORDERS))
+    assert again(request) == request
 
 
 def test_the_plain_name_of_a_sampler_was_the_uniform_schedule_before_1_9() -> None:

@@ -20,7 +20,7 @@ from sfumato.engine.changes import (
     variation,
 )
 from sfumato.engine.grid import prompts
-from sfumato.engine.request import Request
+from sfumato.engine.request import UNIPC_ORDERS, Request
 
 Kind = Literal[
     "int", "float", "choice", "text", "switch", "size", "styles", "tag", "search", "order"
@@ -127,7 +127,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Parameter("rho", "Schedule rho", "float", tuning("rho"), 0),
     Parameter("beta alpha", "Beta schedule alpha", "float", tuning("beta_alpha"), 0),
     Parameter("beta beta", "Beta schedule beta", "float", tuning("beta_beta"), 0),
-    Parameter("unipc order", "UniPC Order", "int", tuning("unipc_order"), 1, 10, cost=0.5),
+    Parameter("unipc order", "UniPC Order", "int", tuning("unipc_order"), 1,
+              UNIPC_ORDERS, cost=0.5),
     Parameter("discard penultimate", "Always discard next-to-last sigma", "switch",
               tuning("discard_penultimate")),
     Parameter("sgm noise", "SGM noise multiplier", "switch", tuning("sgm_noise")),

@@ -17,7 +17,7 @@ from sfumato.engine.pictures.values import (
     whole,
     word,
 )
-from sfumato.engine.request import Request
+from sfumato.engine.request import UNIPC_ORDERS, Request
 
 ALWAYS = object()
 """stands for the default of what is written into every record"""
@@ -148,7 +148,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("SGM noise multiplier", "tuning.sgm_noise", flag, False),
     Setting("Quantized timesteps", "tuning.quantize", flag, False),
     Setting("Old Karras sigmas", "tuning.old_karras", flag, False),
-    Setting("UniPC order", "tuning.unipc_order", whole(1, 3), 3),
+    Setting("UniPC order", "tuning.unipc_order", whole(1, UNIPC_ORDERS), 3),
     Setting("UniPC variant", "tuning.unipc_variant", VARIANTS, "bh1"),
     Setting("UniPC skip type", "tuning.unipc_skip", SKIPS, "time_uniform"),
     Setting("UniPC lower order final", "tuning.unipc_lower_order_final", flag, True),

@@ -8,7 +8,10 @@ from collections.abc import Mapping
 Version = tuple[int, int, int, int]
 """major, minor, patch, commits since"""
 
-_A1111 = re.compile(r"v(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-(\d{1,6})-g[0-9a-f]+)?")
+_A1111 = re.compile(
+    r"(?:f\d[\w.-]{0,40}?)?v(\d{1,4})\.(\d{1,4})\.(\d{1,4})(?:-(\d{1,6})-g[0-9a-f]+)?"
+)
+"""A1111's own, or behind the version of Forge; other programs have versions of their own"""
 
 BEFORE_STEPS = (1, 6, 0, 0)
 """`[a:b:when]` counted steps otherwise, and DDIM and PLMS cut the longer prompt"""
@@ -28,7 +31,7 @@ PLAIN = (
 
 def version_of(text: str) -> Version | None:
     """The A1111 version in "v1.7.0-225-gabc123" or Forge's "f2.0.1v1.10.1-…"; None for others."""
-    found = _A1111.search(text)
+    found = _A1111.match(text)
     if found is None:
         return None
     major, minor, patch, commits = (int(part or 0) for part in found.groups())

@@ -22,7 +22,7 @@ from sfumato.engine.changes import (
     tuning,
     variation,
 )
-from sfumato.engine.request import Emphasis, Masked, Padding, Request, Resize, Rng
+from sfumato.engine.request import UNIPC_ORDERS, Emphasis, Masked, Padding, Request, Resize, Rng
 
 COUNT = click.IntRange(1, 10_000)
 STEPS = click.IntRange(1, 1000)
@@ -120,8 +120,8 @@ SAMPLING: tuple[Setting, ...] = (
             tuning("beta_alpha")),
     Setting("--beta-beta", "Sampling", "Beta of the schedule Beta. [0.6]", POSITIVE,
             tuning("beta_beta")),
-    Setting("--unipc-order", "Sampling", "Order of UniPC. [3]", click.IntRange(1, 10),
-            tuning("unipc_order")),
+    Setting("--unipc-order", "Sampling", "Order of UniPC. [3]",
+            click.IntRange(1, UNIPC_ORDERS), tuning("unipc_order")),
     Setting("--unipc-variant", "Sampling", "Variant of UniPC. [bh1]",
             word("bh1", "bh2", "vary_coeff"), tuning("unipc_variant")),
     Setting("--unipc-skip", "Sampling", "Steps of UniPC. [time_uniform]",
