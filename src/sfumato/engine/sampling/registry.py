@@ -109,6 +109,7 @@ SAMPLERS: tuple[Sampler, ...] = (
         aliases=("k_dpm_fast", "dpm_fast"),
         ensd=True,
         ancestral=1.0,
+        free=True,
         sigma=dpm_fast,
     ),
     Sampler(
@@ -117,6 +118,7 @@ SAMPLERS: tuple[Sampler, ...] = (
         ensd=True,
         ancestral=1.0,
         alone=True,
+        free=True,
         sigma=dpm_adaptive,
     ),
     Sampler(name="Restart", aliases=("k_restart",), schedule="Karras", order2=True, sigma=restart),
@@ -140,12 +142,16 @@ def find_sampler(name: str) -> tuple[Sampler, Schedule | None]:
     "DPM++ 2M Karras" is how pictures made before A1111's 1.9 say both. None where it says no
     schedule. Raises UsageError with the nearest name for an unknown one.
     """
+SHORT: tuple[tuple[str, str], ...] = (("_ka", "Karras"), ("_exp", "Exponential"))
+"""endings of aliases in A1111 before 1.9, and the schedules they say: k_dpmpp_2m_ka"""
+
     known = {key.casefold(): s for s in SAMPLERS for key in (s.name, *s.aliases)}
     wanted = " ".join(name.split()).casefold()
     if wanted in known:
         return known[wanted], None
     for schedule in SCHEDULES:
-        for ending in (f" {schedule.name}", f"_{schedule.alias}"):
+        short = (ending for ending, title in SHORT if title == schedule.name)
+        for ending in (f" {schedule.name}", f"_{schedule.alias}", *short):
             head = wanted.removesuffix(ending.casefold())
             if head != wanted and head in known:
                 return known[head], schedule

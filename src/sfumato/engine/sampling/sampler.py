@@ -70,6 +70,8 @@ class Sampler:
     """looks at the picture to choose its steps: pictures of a batch must be sampled one by one"""
     cfg_factor: float = 1.0
     """what the CFG scale is multiplied with"""
+    free: bool = False
+    """goes its own way from the first level to the last"""
     levels: Callable[[Discretisation], Discretisation] | None = None
     """the sampler's own table of levels, made from the model's"""
     sigma: SigmaRun | None = None
