@@ -23,11 +23,24 @@ class Applied:
     change_text: float | None = None
     notes: tuple[str, ...] = ()
     """why the rest is not in use, one sentence each"""
+    strength: float | None = None
+    """that it was asked for at, in the UNet; None for what has none"""
+    strength_text: float | None = None
+    """the same in the text encoder, where that is told apart"""
 
     def sentence(self) -> str:
-        """As a person reads it: "264 of 264 tensors of LoRA ink apply; UNet changed by 3.1 %"."""
+        """As a person reads it: "4 of 4 tensors of LoRA ink at 1 apply; they change the UNet by 3 %"."""
         title = {"lora": "LoRA", "vae": "VAE"}.get(self.kind, self.kind)
-        text = f"{self.applied} of {self.total} tensors of {title} {self.name} apply"
+        text = f"{self.applied} of {self.total} tensors of {title} {self.name}{self._at()} apply"
         parts = (("the UNet", self.change_unet), ("the text encoder", self.change_text))
         told = [f"{part} by {100 * change:.2g} %" for part, change in parts if change is not None]
         return text + (f"; they change {' and '.join(told)}" if told else "")
+
+    def _at(self) -> str:
+        """ " at 0.5", and apart " at 0.5 (0.2 in the text encoder)"."""
+        if self.strength is None:
+            return ""
+        apart = self.strength_text is not None and self.strength_text != self.strength
+        return f" at {self.strength:g}" + (
+            f" ({self.strength_text:g} in the text encoder)" if apart else ""
+        )

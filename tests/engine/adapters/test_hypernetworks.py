@@ -323,4 +323,4 @@ def test_the_report_counts_what_acts_and_names_the_widths_that_are_absent(
         pass
     assert (one.applied, one.total) == (16, 24) and "of width 768" in one.notes[0]
     assert (other.applied, other.total) == (8, 8) and not other.notes
-    assert one.sentence() == "16 of 24 tensors of hypernetwork one apply"
+    assert one.sentence() == "16 of 24 tensors of hypernetwork one at 1 apply"

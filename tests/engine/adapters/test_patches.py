@@ -165,6 +165,14 @@ def test_the_report_tells_the_change_relative_to_the_whole_network(
         assert told == pytest.approx(moved / whole, rel=1e-3)
 
 
+def test_the_report_says_the_strength(model: Model, tmp_path: Path) -> None:
+    one = lora(model, tmp_path)
+    with Patches(model) as attached:
+        same, apart = attached.set([Use(one, 0.5), Use(one, 0.25, 1)])
+    assert " at 0.5 apply" in same.sentence()
+    assert " at 1 (0.25 in the text encoder) apply" in apart.sentence()
+
+
 def test_dyn_takes_the_first_ranks_and_keeps_the_scale(model: Model, tmp_path: Path) -> None:
     found = arrays(model, "lora")
     whole = read_lora(saved(tmp_path / "whole.safetensors", found), model)

@@ -169,4 +169,12 @@ def _report(use: Use, widths: Iterable[int]) -> Applied:
     if not use.multiplier:
         notes.append("its multiplier is 0: it changes nothing")
     used = sum(own.tensors(width) for width in own.branches if width in there)
-    return Applied("hypernetwork", own.name, str(own.path), used, own.total, notes=tuple(notes))
+    return Applied(
+        "hypernetwork",
+        own.name,
+        str(own.path),
+        used,
+        own.total,
+        notes=tuple(notes),
+        strength=use.multiplier,
+    )

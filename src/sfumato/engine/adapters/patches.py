@@ -159,6 +159,8 @@ class Patches:
             change(True),
             change(False),
             use.lora.notes,
+            use.te if use.unet is None else use.unet,
+            use.te,
         )
 
 

@@ -71,6 +71,8 @@ def _report(report: Applied) -> Json:
         "path": report.path,
         "applied": report.applied,
         "total": report.total,
+        "strength": report.strength,
+        "strength_text": report.strength_text,
         "change_unet": report.change_unet,
         "change_text": report.change_text,
         "notes": [*report.notes],
