@@ -152,7 +152,7 @@ def test_a_dry_run_counts_and_writes_nothing(capsys: Capture, studio: Path, tmp_
         (("a fox", "-x", "sampler: Oiler"), 2, "nearest is Euler"),
         (("a fox", "-x", "checkpoint: lighthous"), 2, "lighthouse"),
         (("a fox", "-x", "lora: inc"), 2, "ink"),
-        (("a fox", "-x", "style: ink"), 2, "style"),
+        (("a fox", "-x", "style: ink"), 2, "no styles are known without --styles FILE"),
         (("a fox", "-x", "s/r: wolf, dog"), 2, "not in the prompt"),
         (("a fox", "-x", "hires steps: 1"), 2, "second pass"),
         (("a fox", "-x", "seed: 1-900", "-y", "steps: 1-9"), 2, "megapixels"),

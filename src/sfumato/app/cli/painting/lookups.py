@@ -27,7 +27,7 @@ def lookups(shelf: Shelf, styles: Mapping[str, object]) -> Lookups:
         "upscaler": Lookup(_upscaler, _upscalers),
         "rng": _words(get_args(Rng)),
         "emphasis": _words(get_args(Emphasis)),
-        "styles": _words(tuple(styles)),
+        "styles": _words(tuple(styles), empty="no styles are known without --styles FILE"),
         "checkpoint": _files(shelf, "checkpoint"),
         "refiner": _files(shelf, "checkpoint"),
         "vae": _files(shelf, "vae", also=UNNAMED),
@@ -48,12 +48,15 @@ def _files(shelf: Shelf, kind: Kind, *, also: Sequence[str] = (), paths: bool = 
     return Lookup(find, lambda: tuple(dict.fromkeys(e.name for e in shelf.all(kind))))
 
 
-def _words(known: tuple[str, ...]) -> Lookup:
+def _words(known: tuple[str, ...], *, empty: str = "") -> Lookup:
+    """`empty`: what is said where there are none."""
+
     def find(name: str) -> str:
         folded = {one.casefold(): one for one in known}
         if name.casefold() not in folded:
             near = get_close_matches(name.casefold(), folded, 1)
-            hint = f"did you mean {folded[near[0]]}?" if near else f"there are {', '.join(known)}"
+            there = f"there are {', '.join(map(escape, known))}" if known else empty
+            hint = f"did you mean {escape(folded[near[0]])}?" if near else there
             raise UsageError(f"{escape(name)}: is not there; {hint}")
         return folded[name.casefold()]
 
