@@ -162,6 +162,18 @@ def test_a_target_with_a_picture_s_ending_is_a_file(tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize("name", ["a.gif", "a.TIFF", "a.avif", "a.pngg", "a.jpe"])
+def test_endings_of_pictures_that_are_not_written_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(click.UsageError, match=r"pictures end in \.png, \.webp, \.jpg, \.jpeg"):
+        output(str(tmp_path / name), None, many=1, force=False)
+
+
+def test_a_folder_may_have_a_dot_in_its_name_and_any_name_where_it_is_there(tmp_path: Path) -> None:
+    (tmp_path / "old.gif").mkdir()
+    for name in ("v1.5", "new.gif/", "old.gif"):
+        assert output(f"{tmp_path}/{name}", None, many=1, force=False).folder
+
+
 def test_targets_that_cannot_be_written_are_refused_before_painting(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     (tmp_path / "a-2.png").write_bytes(b"")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,13 @@ ENDINGS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
 @dataclass(frozen=True, slots=True)
 class Output:
     """The names of the pictures of one run."""
+
+UNWRITTEN = (
+    ".apng", ".avif", ".bmp", ".exr", ".gif", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jxl",
+    ".mp4", ".pdf", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff", ".webm",
+)  # fmt: skip
+"""endings of pictures that are not written here: who names one wants no folder"""
+
 
     target: Path
     suffix: str
@@ -57,11 +65,13 @@ def output(target: str | None, named: str | None, *, many: int, force: bool) -> 
 
     A target with the ending of a picture is a file; anything else is a folder, whose files are
     numbered on from those that are there. Raises click.UsageError where ending and format
-    disagree, OutputExists and Refused.
+    disagree or the ending is that of pictures that are not written, OutputExists and Refused.
     """
     path = Path(target or ".")
     told = ENDINGS.get(path.suffix.lower())
-    folder = path.is_dir() or told is None
+    folder = is_folder(path) or told is None
+    if folder and not path.is_dir() and not str(target).endswith(("/", "\\")):
+        _refuse_endings(path)
     if not folder and named and named != told:
         raise click.UsageError(f"{path}: its ending says {told}, and --format says {named}")
     planned = Output(path, SUFFIXES[named or "png"], folder, many > 1, force)
@@ -79,6 +89,12 @@ def _check_folder(path: Path) -> None:
             f"{path}: is a file that is no picture, and no folder; pictures end in {endings}"
         )
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+def _refuse_endings(path: Path) -> None:
+    ending = path.suffix.lower()
+    if ending in UNWRITTEN or get_close_matches(ending, ENDINGS, 1, 0.75):
+        raise click.UsageError(f"{path}: pictures end in {', '.join(ENDINGS)}")
+
+
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise Refused(f"{path}: nothing can be written there")
 
