@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,16 +21,16 @@ SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 ENDINGS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
-    """The names of the pictures of one run."""
-
 UNWRITTEN = (
     ".apng", ".avif", ".bmp", ".exr", ".gif", ".heic", ".heif", ".ico", ".jfif", ".jp2", ".jxl",
     ".mp4", ".pdf", ".pgm", ".pnm", ".ppm", ".psd", ".svg", ".tga", ".tif", ".tiff", ".webm",
 )  # fmt: skip
 """endings of pictures that are not written here: who names one wants no folder"""
 
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """The names of the pictures of one run."""
 
     target: Path
     suffix: str
@@ -82,6 +82,12 @@ def output(target: str | None, named: str | None, *, many: int, force: bool) -> 
     return planned
 
 
+def _refuse_endings(path: Path) -> None:
+    ending = path.suffix.lower()
+    if ending in UNWRITTEN or get_close_matches(ending, ENDINGS, 1, 0.75):
+        raise click.UsageError(f"{path}: pictures end in {', '.join(ENDINGS)}")
+
+
 def _check_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         endings = ", ".join(ENDINGS)
@@ -89,12 +95,6 @@ def _check_folder(path: Path) -> None:
             f"{path}: is a file that is no picture, and no folder; pictures end in {endings}"
         )
     there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-def _refuse_endings(path: Path) -> None:
-    ending = path.suffix.lower()
-    if ending in UNWRITTEN or get_close_matches(ending, ENDINGS, 1, 0.75):
-        raise click.UsageError(f"{path}: pictures end in {', '.join(ENDINGS)}")
-
-
     if not there.is_dir() or not os.access(there, os.W_OK):
         raise Refused(f"{path}: nothing can be written there")
 
