@@ -135,6 +135,9 @@ SAMPLERS: tuple[Sampler, ...] = (
     Sampler(name="UniPC", aliases=("uni_pc",), full=True, timestep=unipc),
 )
 
+SHORT: tuple[tuple[str, str], ...] = (("_ka", "Karras"), ("_exp", "Exponential"))
+"""endings of aliases in A1111 before 1.9, and the schedules they say: k_dpmpp_2m_ka"""
+
 
 def find_sampler(name: str) -> tuple[Sampler, Schedule | None]:
     """The sampler of a name or an alias, in any case, and the schedule that the name ends in.
@@ -142,9 +145,6 @@ def find_sampler(name: str) -> tuple[Sampler, Schedule | None]:
     "DPM++ 2M Karras" is how pictures made before A1111's 1.9 say both. None where it says no
     schedule. Raises UsageError with the nearest name for an unknown one.
     """
-SHORT: tuple[tuple[str, str], ...] = (("_ka", "Karras"), ("_exp", "Exponential"))
-"""endings of aliases in A1111 before 1.9, and the schedules they say: k_dpmpp_2m_ka"""
-
     known = {key.casefold(): s for s in SAMPLERS for key in (s.name, *s.aliases)}
     wanted = " ".join(name.split()).casefold()
     if wanted in known:
