@@ -69,7 +69,7 @@ def output(target: str | None, named: str | None, *, many: int, force: bool) -> 
     """
     path = Path(target or ".")
     told = ENDINGS.get(path.suffix.lower())
-    folder = is_folder(path) or told is None
+    folder = path.is_dir() or told is None
     if folder and not path.is_dir() and not str(target).endswith(("/", "\\")):
         _refuse_endings(path)
     if not folder and named and named != told:
