@@ -344,7 +344,7 @@ def test_sizes_that_halve_to_odd_ones_paint(painter: Painter, size: tuple[int, i
         (replace(BASE, hires=Hires(upscaler="Latnt")), "did you mean 'Latent'"),
         (replace(BASE, clip_skip=0), "clip skip is 0"),
         (replace(BASE, clip_skip=9), "clip skip 9"),
-        (replace(BASE, width=100000), "a side has at most"),
+        (replace(BASE, width=100000), "width is 100000; it lies between 0 and 16384"),
         (replace(BASE, init=Init(drawing(), 1.5)), "between 0 and 1"),
         (replace(BASE, refiner="nobody"), "nobody"),
     ],

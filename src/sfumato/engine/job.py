@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sfumato.engine.bounds import LARGEST, check_bounds
 from sfumato.engine.latents import Larger, Size, larger
 from sfumato.engine.noise.generators import draw_seed
 from sfumato.engine.noise.variation import picture_seeds
@@ -13,6 +14,7 @@ from sfumato.engine.pictures.upscale import Upscaler, find_upscaler
 from sfumato.engine.sampling.levels import AUTOMATIC, resolve
 from sfumato.engine.sampling.registry import find_sampler
 from sfumato.engine.texts import Texts, hires_texts, remarks, texts
+from sfumato.engine.typed import typed
 from sfumato.errors import UsageError
 
 if TYPE_CHECKING:
@@ -21,9 +23,6 @@ if TYPE_CHECKING:
     from sfumato.engine.request import Request
     from sfumato.engine.sampling.sampler import Sampler
     from sfumato.engine.sampling.schedules import Schedule
-
-LARGEST = 16384
-"""pixels along one side"""
 
 SIZES: dict[str, int] = {"sd1": 512, "sd2": 512, "sdxl": 1024, "sdxl-refiner": 1024}
 """family → pixels along a side that it was made for; SD2 models that predict v: 768"""
@@ -65,8 +64,9 @@ def job(request: Request, model: Model, styles: Styles) -> Job:
 
     Raises UsageError, in one sentence with the nearest valid name, for what makes no sense.
     """
+    request = typed(request)
+    check_bounds(request)
     notes = list(remarks(request, styles))
-    _check(request)
     asked = _asked_size(request, model)
     size = whole_latents(*asked)
     if size != asked:
@@ -93,36 +93,6 @@ def job(request: Request, model: Model, styles: Styles) -> Job:
         settled, size, sampler, schedule, texts(request, styles), seeds, subseeds, second,
         tuple(notes),
     )  # fmt: skip
-
-
-def _check(request: Request) -> None:
-    """Numbers that cannot be meant."""
-    counts = (("steps", request.steps), ("batch", request.batch), ("count", request.count))
-    for name, number in counts:
-        if number < 1:
-            raise UsageError(f"{name} is {number}, and a picture takes 1 or more")
-    if request.clip_skip < 1:
-        raise UsageError(f"clip skip is {request.clip_skip}; 1 is the whole text encoder")
-    for name, strength in _strengths(request):
-        if not 0 <= strength <= 1:
-            raise UsageError(f"{name} is {strength:g}; it lies between 0 and 1")
-    if max(request.width, request.height) > LARGEST or min(request.width, request.height) < 0:
-        raise UsageError(
-            f"{request.width}×{request.height} pixels; a side has at most {LARGEST}, and 0 leaves "
-            "it to the model"
-        )
-
-
-def _strengths(request: Request) -> list[tuple[str, float]]:
-    found = [
-        ("the variation strength", request.variation.strength),
-        ("the refiner's switch", request.refiner_switch),
-    ]
-    if request.init is not None:
-        found.append(("the denoising strength", request.init.denoise))
-    if request.hires is not None:
-        found.append(("the second pass's denoising strength", request.hires.denoise))
-    return found
 
 
 def _asked_size(request: Request, model: Model) -> Size:

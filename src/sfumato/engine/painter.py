@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import fields, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sfumato.containers.text import escape
-from sfumato.engine.attachments import Standing
 from sfumato.engine.autoencoding.choose import choose_vae
 from sfumato.engine.autoencoding.load import load_vae, report, swapped, use_vae
 from sfumato.engine.autoencoding.preview import Previews, read_preview
@@ -19,14 +16,14 @@ from sfumato.engine.cache import Models
 from sfumato.engine.hashing import Hashing
 from sfumato.engine.job import Job, job
 from sfumato.engine.loading import filled
+from sfumato.engine.options import request_of
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import HypernetworkCall, LoraCall
-from sfumato.engine.request import Request
 from sfumato.engine.side import Refiners, Side
+from sfumato.engine.standing import Standing
 from sfumato.engine.underway import Tools
 from sfumato.engine.work import begin, carry_out
-from sfumato.errors import UsageError
 from sfumato.library.find import Shelf
 
 if TYPE_CHECKING:
@@ -34,6 +31,7 @@ if TYPE_CHECKING:
     from sfumato.engine.autoencoding.choose import Choice
     from sfumato.engine.model import Model, Network
     from sfumato.engine.prompt.styles import Styles
+    from sfumato.engine.request import Request
 
 
 class Painter:
@@ -107,8 +105,9 @@ class Painter:
         """Paint a prompt and wait for the pictures.
 
         cfg: the guidance scale. options: any field of `Request` (`negative`, `steps`, `seed`,
-        `width`, `hires`, `init` …). Raises UsageError for an option that is none, and what `paint`
-        raises.
+        `width` …). A picture or its path will do for `init`, True or a scale for `hires`, one name
+        for `styles`, None for a `seed` that is drawn. Raises UsageError for an option or a value
+        that is none, and what `paint` raises.
         """
         return [
             event
@@ -214,17 +213,3 @@ class Painter:
 def _report(network: Network, choice: Choice) -> Applied:
     found = report(network, choice.sentence())
     return replace(found, notes=(*found.notes, *choice.notes))
-
-
-def request_of(prompt: str, cfg: float | None, options: Mapping[str, object]) -> Request:
-    """A request from options by name; raises UsageError for a name that is none."""
-    known = {entry.name for entry in fields(Request)}
-    for name in options:
-        if name not in known:
-            near = get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise UsageError(f"there is no option {escape(name)}{hint}")
-    request = replace(Request(prompt), **options)  # pyright: ignore[reportArgumentType]
-    if cfg is not None:
-        request = replace(request, guidance=replace(request.guidance, scale=cfg))
-    return request
