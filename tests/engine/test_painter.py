@@ -261,6 +261,16 @@ def test_an_editing_model_edits_and_wants_a_picture(small: Small) -> None:
             pixels(found, BASE)
 
 
+@pytest.mark.parametrize("upscaler", ["Latent", "Lanczos"])
+def test_an_editing_model_edits_the_enlarged_picture_again(small: Small, upscaler: str) -> None:
+    with Painter(load(small("sd1-ip2p"))) as found:
+        hires = Hires(1.5, upscaler=upscaler)
+        request = replace(BASE, init=Init(drawing(), 1.0), hires=hires)
+        assert pixels(found, request).shape == (48, 48, 3)
+        weighed = replace(request, guidance=Guidance(image_scale=3))
+        assert differ(found, request, weighed)
+
+
 @pytest.mark.parametrize(
     ("hires", "size"),
     [
@@ -281,6 +291,25 @@ def test_the_second_pass_makes_the_size_asked_for(
     painter: Painter, hires: Hires, size: tuple[int, int]
 ) -> None:
     assert pictures(painter, replace(BASE, hires=hires))[0].image.size == size
+
+
+@pytest.mark.parametrize(
+    ("hires", "sentence"),
+    [
+        (Hires(1.3), "makes 40×40 pixels in place of 41×41"),
+        (Hires(size=(43, 0)), "makes 40×40 pixels in place of 43×43"),
+        (Hires(size=(60, 43)), "makes 56×40 pixels in place of 60×43"),
+        (Hires(2.0), ""),
+        (Hires(size=(64, 48)), ""),
+    ],
+    ids=str,
+)
+def test_a_second_pass_that_becomes_of_another_size_says_so(
+    painter: Painter, hires: Hires, sentence: str
+) -> None:
+    notes = " ".join(pictures(painter, replace(BASE, hires=hires, steps=1))[0].notes)
+    assert sentence in notes
+    assert sentence or "the second pass makes" not in notes
 
 
 def test_the_second_pass_has_prompts_and_samplers_of_its_own(painter: Painter) -> None:

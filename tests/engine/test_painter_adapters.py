@@ -195,6 +195,19 @@ def test_what_is_nowhere_is_left_out_and_said_with_the_nearest_name(painter: Pai
         pass
 
 
+def test_an_alias_that_two_loras_have_is_left_out_and_both_are_named(
+    small: Small, tmp_path: Path
+) -> None:
+    model = load(small("sd1"))
+    for name in ("one", "two"):
+        path = tmp_path / "Lora" / f"{name}.safetensors"
+        saved(path, arrays(model, "lora", ("attn2",)), ss_output_name="pen")
+    with Painter(model, shelf=Shelf((tmp_path,))) as found:
+        said = " ".join(painted(found, replace(BASE, prompt="a fox <lora:pen:1>")).notes)
+        assert "one.safetensors and" in said and "two.safetensors" in said
+        assert "it is left out" in said
+
+
 def test_a_lora_of_another_family_is_refused_and_the_model_is_clean(painter: Painter) -> None:
     before = weights(painter.model)
     with pytest.raises(Refused, match="stranger"):

@@ -18,7 +18,8 @@ from sfumato.engine.applied import Applied
 from sfumato.engine.cache import Recent, Stamp, stamps
 from sfumato.engine.prompt.tags import Calls, HypernetworkCall, LoraCall
 from sfumato.engine.prompt.tokens import Tokenizer
-from sfumato.errors import SfumatoError, UsageError
+from sfumato.engine.standing import Standing
+from sfumato.errors import Refused, SfumatoError, UsageError
 from sfumato.library.find import Shelf
 
 if TYPE_CHECKING:
@@ -41,22 +42,13 @@ class Attached:
     """equal where text encoders give the same"""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a caller attached, beside what prompts ask for."""
-
-    kind: Literal["lora", "hypernetwork"]
-    path: Path
-    call: LoraCall | HypernetworkCall
-
-
 class Attachments:
     """Attaches what is asked for and takes off what no longer is."""
 
     def __init__(self, model: Model, shelf: Shelf) -> None:
         """For one loaded model, with files from `shelf`."""
         self.standing: list[Standing] = []
-        """what every prompt is painted with, in order"""
+        """what every prompt is painted with after what it names itself, in order"""
         self._model, self._shelf = model, shelf
         self._patches = Patches(model)
         self._acting = ExitStack()
@@ -67,18 +59,20 @@ class Attachments:
     def set(self, calls: Calls) -> Attached:
         """Have what `calls` and `standing` ask for at work, and nothing else.
 
-        A name that is nowhere is a note, as in A1111; a file that is there and does not fit, or
+        A name that is nowhere, or that several files have, is a note, as in A1111; a file that is there and does not fit, or
         cannot be read, raises what `read_lora` and `read_hypernetwork` raise.
         """
         notes = list(calls.notes)
-        loras = [(s.path, s.call) for s in self.standing if isinstance(s.call, LoraCall)]
-        acting = [(s.path, s.call) for s in self.standing if isinstance(s.call, HypernetworkCall)]
+        loras: list[tuple[Path, LoraCall]] = []
+        acting: list[tuple[Path, HypernetworkCall]] = []
         for call in calls.loras:
             path = self._found("lora", call.name, notes)
             loras += [] if path is None else [(path, call)]
         for call in calls.hypernetworks:
             path = self._found("hypernetwork", call.name, notes)
             acting += [] if path is None else [(path, call)]
+        loras += [(s.path, s.call) for s in self.standing if isinstance(s.call, LoraCall)]
+        acting += [(s.path, s.call) for s in self.standing if isinstance(s.call, HypernetworkCall)]
         uses = [self._use(path, call) for path, call in loras]
         reports = [*self._patches.set(uses), *self._act(acting)]
         carried = [e for use in uses for e in self._carried(use.lora, notes)]
@@ -116,7 +110,7 @@ class Attachments:
     ) -> Path | None:
         try:
             found = self._shelf.resolve(kind, name, paths=False)
-        except UsageError as error:
+        except (UsageError, Refused) as error:  # Refused: an alias that several have
             notes.append(f"{error}; it is left out")
             return None
         notes += [found.note] if found.note else []

@@ -89,10 +89,20 @@ def job(request: Request, model: Model, styles: Styles) -> Job:
     if second is not None and request.init is not None and request.init.inpaint is not None:
         notes.append("what is painted under a mask is not enlarged: the second pass is left out")
         second = None
+    if second is not None:
+        notes += _rounded(second.to, settled)
     return Job(
         settled, size, sampler, schedule, texts(request, styles), seeds, subseeds, second,
         tuple(notes),
     )  # fmt: skip
+
+
+def _rounded(to: Larger, request: Request) -> list[str]:
+    """What became of the size that the second pass was asked for."""
+    asked, made = (f"{size[0]}×{size[1]}" for size in (to.asked, to.size))
+    if asked == made:
+        return []
+    return [f"the second pass makes {made} pixels in place of {asked}: sides are multiples of 8"]
 
 
 def _asked_size(request: Request, model: Model) -> Size:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -97,8 +98,7 @@ def _extra(
 ) -> Tensor | None:
     """The channels beside the latent: the picture itself, or mask and what it leaves."""
     if model.variant == "ip2p":
-        scale, shift = scaling(model)
-        return latent / scale + shift  # this line of models was trained on what the VAE gives
+        return edited(model, latent)
     if not _is_inpainting(model):
         return None
     weight, rounded = 1.0, True
@@ -108,6 +108,31 @@ def _extra(
         model, picture, masked.mask if masked else None, latent, weight=weight, rounded=rounded,
         note=note,
     )  # fmt: skip
+
+
+def edited(model: Model, latent: Tensor) -> Tensor:
+    """What an InstructPix2Pix model takes: a picture's latent as the VAE gives it, not scaled."""
+    scale, shift = scaling(model)
+    return latent / scale + shift
+
+
+def again(model: Model, latents: Tensor, pictures: Sequence[Image], note: Note) -> Tensor | None:
+    """The channels beside the latent in a second pass, whose every picture is open as a whole.
+
+    latents: (b, 4, h, w) that are painted over; pictures: the same decoded, where there are any.
+    As in A1111 an editing model edits what the first pass made.
+    """
+    if not (_is_inpainting(model) or model.variant == "ip2p"):
+        return None
+    shown = pictures or images(model, latents, note)
+    if not _is_inpainting(model):
+        each = [encode(model, _pixels(picture), note=note).cpu() for picture in shown]
+        return edited(model, torch.cat(each))
+    each = [
+        open_region(model, picture, None, latents[n : n + 1], note=note)
+        for n, picture in enumerate(shown)
+    ]
+    return torch.cat(each)
 
 
 def open_region(
@@ -160,6 +185,8 @@ class Larger:
     """pixels that the first pass is enlarged to"""
     size: Size
     """pixels of the picture: what is beyond is cut off, in equal parts on both sides"""
+    asked: Size
+    """pixels that were asked for, before sides became multiples of 8"""
 
 
 def larger(request: Request, width: int, height: int) -> Larger:
@@ -170,17 +197,19 @@ def larger(request: Request, width: int, height: int) -> Larger:
     assert request.hires is not None
     wanted, scale = request.hires.size, request.hires.scale
     if not any(wanted):
-        size = whole_latents(int(width * scale), int(height * scale))
-        return Larger(size, size)
+        asked = (int(width * scale), int(height * scale))
+        size = whole_latents(*asked)
+        return Larger(size, size, asked)
     by_width = (wanted[0], wanted[0] * height // width)
     by_height = (wanted[1] * width // height, wanted[1])
     if not all(wanted):
-        size = whole_latents(*(by_width if wanted[0] else by_height))
-        return Larger(size, size)
+        asked = by_width if wanted[0] else by_height
+        size = whole_latents(*asked)
+        return Larger(size, size, asked)
     wide = width / height < wanted[0] / wanted[1]
     covering = whole_latents(*(by_width if wide else by_height))
     inside = whole_latents(*wanted)
-    return Larger(covering, (min(inside[0], covering[0]), min(inside[1], covering[1])))
+    return Larger(covering, (min(inside[0], covering[0]), min(inside[1], covering[1])), wanted)
 
 
 def enlarge(

@@ -80,7 +80,7 @@ def _fitted(kind: Any, value: object, name: str) -> object:  # noqa: ANN401 - an
         return None if value is None else _fitted(inner, value, name)
     if not isinstance(value, kind):
         raise _wrong(name, value, "a picture" if kind.__name__ == "Image" else f"a {kind.__name__}")
-    return typed(value, f"{name}.") if is_dataclass(value) else value
+    return typed(cast("DataclassInstance", value), f"{name}.") if is_dataclass(kind) else value
 
 
 def _made(plain: Plain, value: Any, name: str) -> object:  # noqa: ANN401 - any number there is
@@ -94,15 +94,15 @@ def _tuple(kinds: tuple[Any, ...], value: object, name: str) -> tuple[object, ..
     """Lists are taken too; `kinds` is (int, int), or (str, ...) for any number of them."""
     several = kinds[-1] is ...
     title = "texts" if several else f"{len(kinds)} values"
-    if not isinstance(value, Sequence) or isinstance(value, (str, bytes)):
+    if not isinstance(value, (tuple, list)):
         raise _wrong(name, value, title)
     values = cast("Sequence[object]", value)
     each = kinds[:1] * len(values) if several else kinds
     if len(each) != len(values):
-        raise _wrong(name, value, title)
+        raise _wrong(name, values, title)
     made = tuple(_fitted(kind, one, name) for kind, one in zip(each, values, strict=True))
-    same = isinstance(value, tuple) and all(a is b for a, b in zip(made, values, strict=True))
-    return cast("tuple[object, ...]", value) if same else made
+    same = isinstance(values, tuple) and all(a is b for a, b in zip(made, values, strict=True))
+    return cast("tuple[object, ...]", values) if same else made
 
 
 def _wrong(name: str, value: object, expected: str) -> UsageError:

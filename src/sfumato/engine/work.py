@@ -12,14 +12,14 @@ from torch import Tensor
 
 from sfumato.engine.autoencoding.load import vae_network
 from sfumato.engine.conditions import Calls, Conditions
-from sfumato.engine.finishing import File, composed, files_of, picture, sentences
+from sfumato.engine.finishing import File, Means, composed, files_of, picture, sentences
 from sfumato.engine.latents import (
     Canvas,
+    again,
     canvas_of,
     enlarge,
     fill_latent,
     images,
-    open_region,
     plain_canvas,
 )
 from sfumato.engine.networks.seamless import seamless
@@ -34,8 +34,6 @@ from sfumato.engine.underway import Tools, Work, inferring, sampled
 from sfumato.library.folders import bare
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from sfumato.engine.applied import Applied
     from sfumato.engine.job import Job, Second
     from sfumato.engine.texts import Texts
@@ -121,6 +119,7 @@ def _canvas(now: Work) -> Canvas:
 def _group(now: Work, indices: list[int]) -> Iterator[Progress | Picture]:
     job = now.job
     now.reports = {(report.kind, report.name): report for report in now.vae}
+    standing = tuple(now.side.attachments.standing)
     conditions = _told(now, job.texts, _calls(now), job.size)
     latents = yield from sampled(now, "paint", _pass(now, indices, conditions), indices)
     if job.second is not None and now.second is not None:
@@ -129,9 +128,10 @@ def _group(now: Work, indices: list[int]) -> Iterator[Progress | Picture]:
     done = inferring(lambda: images(now.side.model, latents, now.note))
     reports = tuple(now.reports.values())
     notes = [*job.notes, *now.side.model.notes, *sentences(reports), *now.notes]
+    means = Means(now.side.model, _files(now, reports), notes, standing)
     for index, image in zip(indices, done, strict=True):
         whole = composed(image, job, now.canvas)
-        yield picture(whole, job, index, _files(now, reports), now.tools.hashing, notes)
+        yield picture(whole, job, index, means, now.tools.hashing)
 
 
 def _pass(now: Work, indices: list[int], conditions: Conditions) -> Pass:
@@ -164,11 +164,11 @@ def _larger(
     made, pictures = inferring(
         lambda: enlarge(model, latents.cpu(), second.upscaler, second.to, now.note)
     )
-    extra = inferring(lambda: _opened(now, made, pictures))
+    extra = inferring(lambda: again(model, made, pictures, now.note))
     calls = _calls(now)
     own = Calls(calls.first, second.sampler.calls(second.steps))
     conditions = _told(now, second.texts, own, second.to.size)
-    again = replace(
+    pass_ = replace(
         _pass(now, indices, conditions),
         way=now.second,
         cells=(second.to.size[0] // 8, second.to.size[1] // 8),
@@ -176,20 +176,7 @@ def _larger(
         latents=made,
         refiner=_refiner(now, second.texts, own, second.to.size),
     )
-    return (yield from sampled(now, "enlarge", again, indices))
-
-
-def _opened(now: Work, latents: Tensor, pictures: list[Image]) -> Tensor | None:
-    """What an inpainting model looks at in the second pass: the picture, all of it open."""
-    model = now.side.model
-    if model.unet_sizes.inputs != 9:
-        return None
-    pictures = pictures or images(model, latents, now.note)
-    each = [
-        open_region(model, shown, None, latents[n : n + 1], note=now.note)
-        for n, shown in enumerate(pictures)
-    ]
-    return torch.cat(each)
+    return (yield from sampled(now, "enlarge", pass_, indices))
 
 
 def _told(now: Work, texts: Texts, calls: Calls, size: tuple[int, int]) -> Conditions:
