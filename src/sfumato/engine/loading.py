@@ -136,6 +136,7 @@ def _loaded(file: ModelFile, where: Placement, weights: Weights) -> Model:
         placement=where,
         scale=factor,
         notes=(*file.notes, *plan.notes),
+        weights=weights,
     )
 
 

@@ -100,6 +100,8 @@ class Model:
     shift: float = 0.0
     notes: tuple[str, ...] = ()
     """what a user should know about how it was loaded, one sentence each"""
+    weights: Literal["live", "ema"] = "live"
+    """the trained ones, or their running average"""
 
     @property
     def unet(self) -> UNetModel:

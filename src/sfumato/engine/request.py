@@ -181,6 +181,8 @@ class Request:
     """names of files, for records that say them (a picture's text, a cell of a grid); the painter
     paints with what it has loaded"""
     vae: str = ""
+    weights: Literal["live", "ema"] = "live"
+    """which of the checkpoint's weights, for records too"""
     refiner: str = ""
     refiner_switch: float = 0.8
     refiner_by_steps: bool = False

@@ -88,8 +88,16 @@ class Picture:
             }
             for file in self.files
         ]
+        fields = self.record.fields
+        loaded = {key.lower(): fields[key] for key in ("Weights", "Precision") if key in fields}
         return json.dumps(
-            {"version": VERSION, "seed": self.seed, "files": files, "notes": [*self.notes]}
+            {
+                "version": VERSION,
+                "seed": self.seed,
+                **loaded,
+                "files": files,
+                "notes": [*self.notes],
+            }
         )
 
 

@@ -36,6 +36,8 @@ class Facts:
     """False for samplers that draw no noise, whose records do not tell ENSD"""
     init_hash: str = ""
     """of the picture that painting started from"""
+    precision: str = ""
+    """of the networks; empty for what the device computes in by itself"""
     version: str = ""
     """what the record says of the program; empty for Sfumato and its version"""
     extra: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -77,6 +79,8 @@ def _resolved(request: Request, facts: Facts) -> dict[str, str]:
     }
     if request.variation.strength:
         found["Variation seed"] = str(facts.subseed)
+    if facts.precision:
+        found["Precision"] = facts.precision
     if facts.init_hash:
         found["Init image hash"] = facts.init_hash
     return {key: value for key, value in found.items() if value}

@@ -75,6 +75,7 @@ STEPS = whole(0, 10_000)
 POSITIVE = number(0)
 EMPHASES = word("Original", "No norm", "Ignore", "None")
 CONTENTS = word("fill", "original", "latent noise", "latent nothing")
+WEIGHTS = word("live", "ema")
 VARIANTS = word("bh1", "bh2", "vary_coeff")
 SKIPS = word("time_uniform", "time_quadratic", "logSNR")
 
@@ -98,6 +99,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Seed", "seed", SEEDS, ALWAYS),
     Setting("Model", "model", named, ""),
     Setting("VAE", "vae", text, ""),
+    Setting("Weights", "weights", WEIGHTS, "live"),
     Setting("Variation seed", "variation.seed", SEEDS, ALWAYS),
     Setting("Variation seed strength", "variation.strength", number(0, 1), 0.0),
     Setting("Seed resize from", "variation.resize_from", size, None),
@@ -161,8 +163,9 @@ SETTINGS: tuple[Setting, ...] = (
 ORDER: tuple[str, ...] = (
     "Steps", "Sampler", "Schedule type", "CFG scale", "Image CFG scale", "Seed",
     "Face restoration", "Size", "Model hash", "Model", "FP8 weight",
-    "Cache FP16 weight for LoRA", "VAE hash", "VAE", "Variation seed", "Variation seed strength",
-    "Seed resize from", "Denoising strength", "Conditional mask weight", "Clip skip", "ENSD",
+    "Cache FP16 weight for LoRA", "VAE hash", "VAE", "Weights", "Precision", "Variation seed",
+    "Variation seed strength", "Seed resize from", "Denoising strength", "Conditional mask weight",
+    "Clip skip", "ENSD",
     "Token merging ratio", "Token merging ratio hr", "Init image hash", "RNG", "Tiling",
     "Hires upscale", "Hires resize", "Hires steps", "Hires upscaler", "Hires denoising strength",
     "Hires sampler", "Hires schedule type", "Hires prompt", "Hires negative prompt",

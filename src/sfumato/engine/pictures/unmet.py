@@ -36,6 +36,7 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     ("Token merging", "tokens were merged ({value}) for speed; here they are not"),
     ("FP8 weight", "weights were kept in 8 bits ({value}); here they are not"),
     ("Cache FP16 weight", "LoRAs were added in half precision; here they are not"),
+    ("Precision", "the networks computed in {value}; in another precision the picture differs"),
     ("Hires checkpoint", "the second pass used another checkpoint, {value}"),
     ("Hires refiner", "the refiner took part in the second pass as {value}"),
     ("Hires CFG", "the second pass had a CFG scale of its own, {value}"),

@@ -121,8 +121,15 @@ SAMPLERS: tuple[Sampler, ...] = (
         free=True,
         sigma=dpm_adaptive,
     ),
-    Sampler(name="Restart", aliases=("k_restart",), schedule="Karras", order2=True, sigma=restart),
-    Sampler(name="LCM", aliases=("k_lcm",), levels=consistency_levels, sigma=lcm),
+    Sampler(
+        name="Restart",
+        aliases=("k_restart",),
+        schedule="Karras",
+        order2=True,
+        fresh=True,
+        sigma=restart,
+    ),
+    Sampler(name="LCM", aliases=("k_lcm",), fresh=True, levels=consistency_levels, sigma=lcm),
     Sampler(name="DDIM", aliases=("k_ddim",), ancestral=0.0, timestep=ddim),
     Sampler(
         name="DDIM CFG++",

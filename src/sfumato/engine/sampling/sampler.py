@@ -64,14 +64,16 @@ class Sampler:
     """honours `Tuning.churn` and its bounds"""
     ancestral: float | None = None
     """its own eta; None where it adds no noise"""
+    fresh: bool = False
+    """draws noise whatever is asked for"""
     full: bool = False
     """of timesteps all are steps, and not all but the first"""
     alone: bool = False
     """looks at the picture to choose its steps: pictures of a batch must be sampled one by one"""
-    cfg_factor: float = 1.0
-    """what the CFG scale is multiplied with"""
     free: bool = False
     """goes its own way from the first level to the last"""
+    cfg_factor: float = 1.0
+    """what the CFG scale is multiplied with"""
     levels: Callable[[Discretisation], Discretisation] | None = None
     """the sampler's own table of levels, made from the model's"""
     sigma: SigmaRun | None = None
@@ -88,6 +90,12 @@ class Sampler:
         found = self.sigma or self.timestep
         assert found is not None
         return found
+
+    def draws(self, tuning: Tuning) -> bool:
+        """Whether it may draw noise whose seed ENSD moves; that of Brownian paths is another."""
+        eta = self.ancestral if tuning.eta is None else tuning.eta
+        added = self.ancestral is not None and not self.brownian and eta != 0
+        return added or self.fresh or (self.churn and tuning.churn > 0)
 
     def calls(self, steps: int) -> int:
         """Calls of the network that prompt schedules are made for."""

@@ -61,7 +61,7 @@ FILES: tuple[Setting, ...] = (
     Setting("--refiner-by-steps/--refiner-by-noise", "Files", "What that share is one of. [noise]",
             put=own("refiner_by_steps")),
     Setting("--weights", "Files", "live: the trained ones. ema: their average. [live]",
-            word("live", "ema")),
+            word("live", "ema"), own("weights")),
 )  # fmt: skip
 
 PROMPT: tuple[Setting, ...] = (
