@@ -8,6 +8,7 @@ from operator import attrgetter
 import pytest
 from PIL import Image
 
+from sfumato.engine.pictures import known
 from sfumato.engine.pictures.infotext import Record, read_text, write_text
 from sfumato.engine.pictures.requests import Facts, from_request, to_request
 from sfumato.engine.pictures.settings import ALWAYS, ORDER, SETTINGS, Setting
@@ -24,6 +25,9 @@ from sfumato.engine.request import (
     Tuning,
     Variation,
 )
+from sfumato.engine.sampling import registry
+from sfumato.engine.sampling.schedules import SCHEDULES
+from sfumato.errors import UsageError
 
 MASK = Image.new("L", (8, 8))
 FULL = Request(hires=Hires(), init=Init(MASK, inpaint=Inpaint(MASK)))
@@ -244,6 +248,40 @@ def test_what_cannot_be_honoured_is_said(fields: str, said: str) -> None:
 def test_an_unknown_upscaler_is_replaced_by_a_known_one() -> None:
     request = asked("Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+")[0]
     assert request.hires is not None and request.hires.upscaler == "Lanczos"
+
+
+FORGE = "Sampler: DDPM, Schedule type: Turbo, Hires upscale: 2, Hires upscaler: Latent"
+
+
+def test_samplers_and_schedules_of_forge_give_way_to_known_ones_and_that_is_said() -> None:
+    line = f"Steps: 9, Seed: 1, {FORGE}, Hires sampler: DDPM, Hires schedule type: Turbo"
+    request, notes = to_request(read_text(line))
+    assert request.hires is not None
+    assert (request.sampler, request.schedule) == ("Euler a", "Automatic")
+    assert (request.hires.sampler, request.hires.schedule) == ("Euler a", "Automatic")
+    assert notes[:2] == (
+        "Sampler: DDPM is not to be had here; Euler a is used",
+        "Schedule type: Turbo is not to be had here; Automatic is used",
+    )
+
+
+def test_the_names_that_are_known_are_those_of_the_registry() -> None:
+    assert {s.name: s.aliases for s in registry.SAMPLERS} == {n: (*a,) for n, *a in known.SAMPLERS}
+    titles = [(schedule.name, schedule.alias) for schedule in SCHEDULES]
+    assert [entry[:2] for entry in known.SCHEDULES] == titles
+    short = {(f"_{short}", name) for name, _, *rest in known.SCHEDULES for short in rest}
+    assert short == set(registry.SHORT)
+    assert known.AUTOMATIC == registry.AUTOMATIC
+
+
+@pytest.mark.parametrize("name", ["DPM++ 2M Karras", "k_dpmpp_2m_ka", " euler  A ", "DDPM"])
+def test_what_is_known_is_what_is_found(name: str) -> None:
+    try:
+        registry.find_sampler(name)
+    except UsageError:
+        assert not known.knows_sampler(name)
+    else:
+        assert known.knows_sampler(name)
 
 
 def test_notes_cannot_drive_a_terminal() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from sfumato.containers.text import escape
 from sfumato.engine.pictures.infotext import Record
+from sfumato.engine.pictures.known import AUTOMATIC, STAND_IN, knows_sampler, knows_schedule
 from sfumato.engine.pictures.legacy import modernised
 from sfumato.engine.pictures.records import Facts as Facts
 from sfumato.engine.pictures.records import from_request as from_request
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 Changes = dict[str, dict[str, object]]
 """part of a request → field → value"""
 
+NAMED = (
+    ("Sampler", "", "sampler"),
+    ("Schedule type", "", "schedule"),
+    ("Hires sampler", "hires", "sampler"),
+    ("Hires schedule type", "hires", "schedule"),
+)
+"""keys that name a sampler or a schedule, and the fields these are"""
+
 PARTS = ("", "guidance", "variation", "tuning", "hires", "init", "init.inpaint")
 
 
@@ -35,8 +44,9 @@ def to_request(
 
     A record holds no pictures: what was painted from one needs `image` (and `mask`) again. What a
     record does not say has A1111's meaning, except that noise "of the GPU", which is what A1111
-    means by saying nothing, becomes "NV": CUDA's own numbers, on any machine. Sampler names are
-    left as they are ("DPM++ 2M Karras"). Never fails: what cannot be read is a note.
+    means by saying nothing, becomes "NV": CUDA's own numbers, on any machine. Names of samplers
+    and schedules that are known are left as they are ("DPM++ 2M Karras"). Never fails: what cannot
+    be read is a note.
     """
     old = modernised(record)
     fields, told = adapted(old.fields, old.prompt + old.negative), list[str]()
@@ -45,7 +55,8 @@ def to_request(
     init = Init(image, inpaint=inpaint) if image is not None else None
     request = Request(prompt=old.prompt, negative=old.negative, hires=hires, init=init)
     changes = _changes(request, fields, told)
-    for special in (_size, _eta, _noise_source, _padding, _denoise, _blur, _upscaler):
+    specials = (_size, _eta, _noise_source, _padding, _denoise, _blur, _upscaler, _samplers)
+    for special in specials:
         special(request, fields, changes, told)
     told += unmet(fields, from_picture=image is not None)
     return _changed(request, changes), tuple(told)
@@ -160,3 +171,17 @@ def _upscaler(_: Request, fields: Mapping[str, str], changes: Changes, told: lis
     except UsageError:
         told.append(f"Hires upscaler: {escape(name, 60)} is a network of its own; Lanczos is used")
         changes["hires"]["upscaler"] = "Lanczos"
+
+
+def _samplers(
+    request: Request, fields: Mapping[str, str], changes: Changes, told: list[str]
+) -> None:
+    """Samplers and schedules that are not here give way to ones that are."""
+    for key, place, field in NAMED:
+        name = changes[place].get(field)
+        known, instead = (
+            (knows_schedule, AUTOMATIC) if field == "schedule" else (knows_sampler, STAND_IN)
+        )
+        if isinstance(name, str) and name and not known(name):
+            told.append(f"{key}: {escape(name, 60)} is not to be had here; {instead} is used")
+            changes[place][field] = instead
