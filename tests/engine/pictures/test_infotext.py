@@ -47,6 +47,10 @@ def test_pairs_are_those_of_the_grammar(line: str) -> None:
     assert [key for key, _ in pairs(line)] == [key for key in expected if len(key) > 1]
 
 
+def test_a_key_of_one_letter_and_a_blank_takes_its_value_along() -> None:
+    assert list(pairs("1 :11:")) == []
+
+
 WHOLE = """a fox, (red:1.2)
 in snow <lora:ink:0.8>
 Negative prompt: blurry,

@@ -82,7 +82,8 @@ def pairs(line: str) -> Iterator[tuple[str, str]]:
                 place += 1
             tries -= line[place : place + 1] in ("{", "[")
             value, place = _value(line, place, structured=tries > 0)
-            yield key, value
+            if len(key := key.rstrip()) > 1:
+                yield key, value
 
 
 def _settings(lines: list[str]) -> int:
@@ -107,12 +108,12 @@ def _key(line: str, place: int, colon: int) -> str:
     """The key that ends before `colon` and begins at `place` or later; empty for none.
 
     It begins with a letter, digit or underscore, goes on with these, blanks, `-` and `/`, and has
-    two characters or more.
+    two characters or more, of which the last may be blanks.
     """
     start = colon
     while start > place and (_is_word(line[start - 1]) or line[start - 1] in " -/"):
         start -= 1
-    key = line[start:colon].lstrip(" -/").rstrip()
+    key = line[start:colon].lstrip(" -/")
     return key if len(key) > 1 else ""
 
 
@@ -152,7 +153,7 @@ def _end_of_json(line: str, place: int) -> int:
 
 
 def _checked(key: str) -> str:
-    if _key(key, 0, len(key)) != key:
+    if _key(key, 0, len(key)) != key or len(key.rstrip()) < max(2, len(key)):
         raise ValueError(f"{key!r} is no key: letters, digits, blanks, - and / make one")
     return key
 
