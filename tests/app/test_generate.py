@@ -51,7 +51,7 @@ def test_a_picture_is_written_where_it_was_asked_for(
     status, printed, told = run(capsys, "a fox", "--models", studio, *SMALL, "-o", out)
     assert (status, printed) == (0, f"{out}\n")
     assert "SD 1.x, predicts epsilon" in told and "VAE: the checkpoint's own, because" in told
-    assert "32×32, 2 steps of Euler, CFG 7, seed 5" in told
+    assert "32×32, 2 steps of Euler, Uniform, CFG 7, seed 5" in told
     with Image.open(out) as image:
         assert image.size == (32, 32)
         assert image.info["parameters"].startswith("a fox\nSteps: 2, Sampler: Euler")
@@ -162,6 +162,58 @@ def test_a_dry_run_looks_everything_up_and_writes_nothing(
     assert run(capsys, *words, "--sampler", "Oiler")[0] == 2
 
 
+def foretold(capsys: Capture, studio: Path, *words: str | Path) -> str:
+    status, _, told = run(capsys, "--models", studio, *SMALL, *words, "--dry-run")
+    assert status == 0, told
+    return told
+
+
+def test_a_dry_run_says_what_is_known_without_loading(capsys: Capture, studio: Path) -> None:
+    told = foretold(capsys, studio, "a [fox:1.3] <lora:nope> <hypernet:none>", "--size", "70x64")
+    for what in ("no LoRA nope", "no hypernetwork none", '"[fox:1.3]"', "70×64 pixels became"):
+        assert what in told
+
+
+@pytest.mark.parametrize(
+    ("words", "what"),
+    [
+        (("--size", "70x65"), "64×64, 2 steps of Euler, Uniform, CFG 7, seed 5"),
+        (("--steps", "1", "--sampler", "DPM2"), "1 step of DPM2, Karras, CFG"),
+        (("--sampler", "DPM2 a", "--schedule", "Beta"), "2 steps of DPM2 a, Beta, CFG"),
+        (("--sampler", "DPM adaptive"), "as many steps as DPM adaptive takes, CFG"),
+        (("--sampler", "DDIM", "--steps", "20"), "19 of 20 steps of DDIM, CFG"),
+        (("--seed", "-1"), "a seed that is drawn"),
+        (("-b", "2", "-N", "2"), "4 pictures: 32×32, 2 steps of Euler, Uniform, CFG 7, seeds 5 to"),
+        (("--hires", "1.6", "--hires-sampler", "DPM++ SDE", "--hires-steps", "3"),
+         "; then 48×48, 3 steps of DPM++ SDE, Karras, denoise 0.75, enlarged by Latent"),
+    ],
+)  # fmt: skip
+def test_a_dry_run_says_what_would_be_painted(
+    capsys: Capture, studio: Path, words: tuple[str, ...], what: str
+) -> None:
+    assert what in foretold(capsys, studio, "a fox", *words)
+
+
+def test_the_size_is_told_where_a_picture_or_the_model_decides_it(
+    capsys: Capture, studio: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (70, 64)).save(tmp_path / "init.png")
+    words = ("a fox", "--models", studio, "--dry-run")
+    told = run(capsys, *words)[2] + run(capsys, *words, "--init", tmp_path / "init.png")[2]
+    assert "\n  512×512, 20 steps of DPM++ 2M, Karras" in told
+    assert "\n  64×64, 16 of 20 steps of DPM++ 2M, Karras, CFG 7, denoise 0.75, " in told
+
+
+def test_a_dry_run_refuses_what_would_be_refused_at_the_headers(
+    capsys: Capture, studio: Path, tmp_path: Path
+) -> None:
+    from make_models import gift
+
+    gift(tmp_path / "gift.ckpt")
+    for words, status in ((("--lora", f"{tmp_path}/gift.ckpt"), 3), (("--device", "abacus"), 2)):
+        assert run(capsys, "a fox", "--models", studio, *words, "--dry-run")[0] == status
+
+
 @pytest.mark.parametrize(
     ("words", "status", "why"),
     [
@@ -240,7 +292,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(
     words = ("a fox", "--models", studio, *SMALL, "-o", tmp_path / "new")
     status, _, told = run(capsys, *words)
     assert status == 1 and "free" in told
-    assert not list((tmp_path / "new").iterdir())
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 def test_a_preview_is_there_and_whole_while_steps_are_made(
@@ -293,6 +345,7 @@ def test_a_real_ctrl_c_leaves_nothing_half_written(studio: Path, tmp_path: Path)
                 image.load()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_the_bar_is_drawn_on_the_terminal_and_paths_go_where_output_goes(
     studio: Path, tmp_path: Path

@@ -18,7 +18,7 @@ from sfumato.engine.typed import typed
 from sfumato.errors import UsageError
 
 if TYPE_CHECKING:
-    from sfumato.engine.model import Model
+    from sfumato.engine.model import Trained
     from sfumato.engine.prompt.styles import Styles
     from sfumato.engine.request import Request
     from sfumato.engine.sampling.sampler import Sampler
@@ -59,7 +59,7 @@ class Job:
     notes: tuple[str, ...] = ()
 
 
-def job(request: Request, model: Model, styles: Styles) -> Job:
+def job(request: Request, model: Trained, styles: Styles) -> Job:
     """Settle a request.
 
     Raises UsageError, in one sentence with the nearest valid name, for what makes no sense.
@@ -97,6 +97,15 @@ def job(request: Request, model: Model, styles: Styles) -> Job:
     )  # fmt: skip
 
 
+def _idle(request: Request, model: Trained) -> list[str]:
+    """What was asked for and has no effect in this model."""
+    skip = request.clip_skip
+    if skip == 1 or model.family == "sd1" or (model.family == "sdxl" and request.skip_sdxl):
+        return []
+    how = "; skip_sdxl lets it act on the first text encoder" if model.family == "sdxl" else ""
+    return [f"clip skip {skip} has no effect in {TITLES[model.family]} models{how}"]
+
+
 def _rounded(to: Larger, request: Request) -> list[str]:
     """What became of the size that the second pass was asked for."""
     asked, made = (f"{size[0]}×{size[1]}" for size in (to.asked, to.size))
@@ -105,7 +114,7 @@ def _rounded(to: Larger, request: Request) -> list[str]:
     return [f"the second pass makes {made} pixels in place of {asked}: sides are multiples of 8"]
 
 
-def _asked_size(request: Request, model: Model) -> Size:
+def _asked_size(request: Request, model: Trained) -> Size:
     """What was asked for; else the size of the picture it starts from, or the model's own."""
     if request.init is not None and not (request.width or request.height):
         return request.init.image.size

@@ -20,6 +20,25 @@ if TYPE_CHECKING:
 Family = Literal["sd1", "sd2", "sdxl", "sdxl-refiner"]
 
 
+class Trained(Protocol):
+    """What a model was trained for: known from its headers, before a weight is read."""
+
+    @property
+    def family(self) -> Family:
+        """SD 1.x, SD 2.x, SDXL or its refiner."""
+        ...
+
+    @property
+    def prediction(self) -> Literal["epsilon", "v"]:
+        """What the UNet gives."""
+        ...
+
+    @property
+    def zero_snr(self) -> bool:
+        """Whether its noise begins where nothing of the picture is left."""
+        ...
+
+
 class Autoencoder(Protocol):
     """A network between pictures (b, 3, 8h, 8w) in [-1, 1] and raw latents (b, 4, h, w)."""
 

@@ -13,7 +13,8 @@ from sfumato.engine.sampling.strength import picture_steps
 from sfumato.engine.sampling.timesteps import timestep_grid
 
 if TYPE_CHECKING:
-    from sfumato.engine.model import Model
+    from sfumato.engine.job import Job
+    from sfumato.engine.model import Trained
     from sfumato.engine.request import Request
     from sfumato.engine.sampling.sampler import Sampler
 
@@ -42,7 +43,7 @@ class Route:
         return len(self.levels) if self.sampler.full else max(0, len(self.levels) - 1)
 
 
-def table_of(request: Request, model: Model) -> Discretisation:
+def table_of(request: Request, model: Trained) -> Discretisation:
     """The noise levels that a model was trained at, and what a request makes of them."""
     return discretisation(
         zero_snr=model.zero_snr or request.zero_snr,
@@ -51,12 +52,31 @@ def table_of(request: Request, model: Model) -> Discretisation:
     )
 
 
+def routes(job: Job, model: Trained) -> tuple[Route, Route | None]:
+    """The levels of the first pass, and of the second where there is one."""
+    request, init = job.request, job.request.init
+    first = route(
+        job.sampler,
+        job.schedule,
+        request.steps,
+        request,
+        model,
+        denoise=None if init is None else init.denoise,
+        exact=init is not None and init.exact_steps,
+    )
+    if job.second is None or request.hires is None:
+        return first, None
+    own, share = job.second, request.hires.denoise
+    second = route(own.sampler, own.schedule, own.steps, request, model, denoise=share, exact=True)
+    return first, second
+
+
 def route(
     sampler: Sampler,
     schedule: str,
     steps: int,
     request: Request,
-    model: Model,
+    model: Trained,
     *,
     denoise: float | None = None,
     exact: bool = False,

@@ -28,7 +28,7 @@ from sfumato.engine.passes import Pass
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import Calls as TagCalls
-from sfumato.engine.route import Route, route
+from sfumato.engine.route import routes
 from sfumato.engine.side import Side
 from sfumato.engine.underway import Tools, Work, inferring, sampled
 from sfumato.library.folders import bare
@@ -43,7 +43,7 @@ def begin(job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]) -> Work:
     """A job that is about to be carried out; vae: the report on one from a file of its own."""
     if job.request.refiner:
         tools.refiners.find(job.request.refiner)  # before the work, not in the middle of it
-    return Work(job, side, tools, vae, *_routes(job, side))
+    return Work(job, side, tools, vae, *routes(job, side.model))
 
 
 def carry_out(now: Work) -> Iterator[Progress | Picture]:
@@ -64,32 +64,6 @@ def carry_out(now: Work) -> Iterator[Progress | Picture]:
         if job.request.tiling:
             for module in networks:
                 seamless(module, False)
-
-
-def _routes(job: Job, side: Side) -> tuple[Route, Route | None]:
-    request, init = job.request, job.request.init
-    first = route(
-        job.sampler,
-        job.schedule,
-        request.steps,
-        request,
-        side.model,
-        denoise=None if init is None else init.denoise,
-        exact=init is not None and init.exact_steps,
-    )
-    if job.second is None or request.hires is None:
-        return first, None
-    own = job.second
-    second = route(
-        own.sampler,
-        own.schedule,
-        own.steps,
-        request,
-        side.model,
-        denoise=request.hires.denoise,
-        exact=True,
-    )
-    return first, second
 
 
 def _groups(now: Work) -> Iterator[list[int]]:

@@ -86,24 +86,29 @@ class Job:
 
 def _foretell(job: Job, telling: Telling) -> None:
     """What would be done; raises what doing it would raise at once."""
-    from sfumato.app.cli.painting.opened import check_names, foretold
+    from sfumato.app.cli.painting.foretelling import foretold, remarked
+    from sfumato.app.cli.painting.opened import check_names
 
     check_names(job.request)
-    telling.say(*foretold(job.checkpoint, job.request.vae, job.shelf))
-    telling.say(summary(job.request), f"would be written: {job.target.describe()}")
+    plan, sentences = foretold(job.checkpoint, job.request.vae, job.shelf, job.given)
+    telling.say(*sentences, *remarked(job.request, plan, job.shelf, job.styles))
+    telling.say(f"would be written: {job.target.describe()}")
 
 
 def _paint(job: Job, telling: Telling, *, as_json: bool) -> None:
     from sfumato.app.cli.painting.opened import check_names, open_painter
+    from sfumato.engine.job import job as settle
     from sfumato.engine.noise.generators import draw_seed
 
     check_names(job.request)
     request = job.request
     if request.seed < 0:
         request = replace(request, seed=draw_seed())
-    opened = open_painter(job.checkpoint, request.vae, job.shelf, job.styles, job.given)
+    opened = open_painter(job.checkpoint, request, job.shelf, job.styles, job.given)
     with opened.painter:
-        telling.say(opened.model, opened.vae, *opened.notes, summary(request))
+        settled = settle(request, opened.painter.model, job.styles)
+        telling.say(opened.model, opened.vae, *opened.notes, *settled.notes)
+        telling.say(summary(settled, opened.painter.model))
         try:
             for index, picture in enumerate(paint_all(opened.painter, request, job.preview)):
                 path = job.target.save(picture, index)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,18 +94,3 @@ def sentence(model: Model) -> str:
         f"{escape(model.path.name)}: {TITLES[model.family]}{variant}, predicts {model.prediction}, "
         f"{names[where.dtype]} on {where.device}"
     )
-
-
-def foretold(path: Path, vae: str, shelf: Shelf) -> Iterator[str]:
-    """The same sentences without loading; raises what loading would raise at its headers."""
-    from sfumato.catalogue.families import TITLES
-    from sfumato.containers.open import open_model
-    from sfumato.engine.autoencoding.choose import choose_vae
-    from sfumato.engine.loading import plan_of
-
-    with open_model(path) as file:
-        plan = plan_of(file)
-        variant = f" {plan.variant}" if plan.variant else ""
-        yield f"{escape(path.name)}: {TITLES[plan.family]}{variant}, predicts {plan.prediction}"
-        yield choose_vae(path, vae or "auto", shelf, baked="vae" in plan.parts).sentence()
-        yield from plan.notes

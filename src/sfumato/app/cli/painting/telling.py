@@ -10,8 +10,10 @@ from sfumato.app.cli.console import Json, complain
 
 if TYPE_CHECKING:
     from sfumato.engine.applied import Applied
+    from sfumato.engine.job import Job
+    from sfumato.engine.model import Trained
     from sfumato.engine.pictures.picture import Picture
-    from sfumato.engine.request import Request
+    from sfumato.engine.route import Route
 
 
 @dataclass(slots=True)
@@ -79,13 +81,47 @@ def _report(report: Applied) -> Json:
     }
 
 
-def summary(request: Request) -> str:
-    """What is painted, in one sentence: "512×768, 20 steps of Euler a, CFG 7, seed 42"."""
-    size = f"{request.width}×{request.height}, " if request.width and request.height else ""
-    schedule = "" if request.schedule == "Automatic" else f", {request.schedule}"
-    seed = f"seed {request.seed}" if request.seed >= 0 else "a seed that is drawn"
-    many = request.batch * request.count
-    return (
-        f"{f'{many} pictures: ' if many > 1 else ''}{size}{request.steps} steps of "
-        f"{request.sampler}{schedule}, CFG {request.guidance.scale:g}, {seed}"
-    )
+def summary(job: Job, model: Trained, *, drawn: bool = False) -> str:
+    """What is painted: "512×768, 20 steps of Euler a, Uniform, CFG 7, seed 42".
+
+    drawn: whether the seed will be another when it is painted.
+    """
+    from sfumato.engine.route import routes
+
+    request, many = job.request, len(job.seeds)
+    first, second = routes(job, model)
+    parts = [_size(job.size), _steps(first, request.steps, job.schedule)]
+    parts.append(f"CFG {request.guidance.scale:g}")
+    parts += [f"denoise {request.init.denoise:g}"] if request.init is not None else []
+    last = f" to {job.seeds[-1]}" if job.seeds[-1] != job.seeds[0] else ""
+    seeds = f"seed{'s' if last else ''} {job.seeds[0]}{last}"
+    parts.append("a seed that is drawn" if drawn else seeds)
+    text = (f"{many} pictures: " if many > 1 else "") + ", ".join(parts)
+    if second is None or job.second is None or request.hires is None:
+        return text
+    larger = (
+        _size(job.second.to.size), _steps(second, job.second.steps, job.second.schedule),
+        f"denoise {request.hires.denoise:g}", f"enlarged by {job.second.upscaler.name}",
+    )  # fmt: skip
+    return f"{text}; then {', '.join(larger)}"
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[0]}×{size[1]}"
+
+
+def _steps(way: Route, asked: int, schedule: str) -> str:
+    """ "16 of 20 steps of DPM++ 2M, Karras"; no schedule where the sampler makes its own levels."""
+    from sfumato.engine.sampling.levels import AUTOMATIC
+
+    sampler, made = way.sampler, way.steps
+    if sampler.alone:
+        return f"as many steps as {sampler.name} takes"
+    fewer = f"{made} of " if made < asked else ""
+    number = asked if fewer else made
+    text = f"{fewer}{number} step{'' if number == 1 else 's'} of {sampler.name}"
+    if sampler.kind == "timestep" or sampler.free:
+        return text
+    if schedule == AUTOMATIC:
+        return text if sampler.levels else f"{text}, Uniform"
+    return f"{text}, {schedule}"
