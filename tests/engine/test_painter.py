@@ -351,6 +351,33 @@ def test_a_refiner_that_cannot_go_on_is_refused(small: Small, kind: str, sentenc
         pixels(found, replace(BASE, refiner=kind, refiner_switch=0.3))
 
 
+@pytest.mark.parametrize("where", ["first", "second", "both"])
+def test_a_refiner_takes_part_in_the_passes_asked_for(small: Small, where: str) -> None:
+    small("sdxl-refiner")
+    with Painter(load(small("sdxl")), shelf=Shelf((small("sdxl").parent,))) as found:
+        hires = Hires(1.5, refiner=where)  # pyright: ignore[reportArgumentType]
+        request = replace(BASE, refiner="sdxl-refiner", refiner_switch=0.0, hires=hires)
+        nothing = replace(request, hires=replace(hires, denoise=0.0))
+        assert differ(found, nothing, replace(nothing, refiner="")) == (where != "second")
+        assert differ(found, request, replace(request, hires=Hires(1.5))) == (where != "second")
+        told = pictures(found, request)[0].record.fields.get("Hires refiner")
+        assert told == {"first": "first pass", "both": "both passes"}.get(where)
+
+
+def test_clip_skip_acts_on_sdxl_where_asked_and_is_said_to_be_idle_elsewhere(small: Small) -> None:
+    with Painter(load(small("sdxl"))) as found:
+        plain, acting = replace(BASE, clip_skip=3), replace(BASE, clip_skip=3, skip_sdxl=True)
+        assert not differ(found, BASE, plain)
+        assert differ(found, BASE, acting)
+        assert "clip skip 3 has no effect in SDXL" in " ".join(pictures(found, plain)[0].notes)
+        made = pictures(found, acting)[0]
+        assert "no effect" not in " ".join(made.notes)
+        assert made.record.fields["Clip skip SDXL"] == "True"
+    with Painter(load(small("sd2"))) as found:
+        said = pictures(found, replace(BASE, clip_skip=2))[0].notes
+        assert "clip skip 2 has no effect in SD 2.x models" in said
+
+
 def test_sizes_become_multiples_of_8_and_that_is_said(painter: Painter) -> None:
     found = pictures(painter, replace(BASE, width=37, height=33))[0]
     assert found.image.size == (32, 32)

@@ -59,8 +59,8 @@ class Attachments:
     def set(self, calls: Calls) -> Attached:
         """Have what `calls` and `standing` ask for at work, and nothing else.
 
-        A name that is nowhere, or that several files have, is a note, as in A1111; a file that is there and does not fit, or
-        cannot be read, raises what `read_lora` and `read_hypernetwork` raise.
+        A name that is nowhere, or that several files have, is a note, as in A1111; a file that is
+        there and does not fit, or cannot be read, raises what `read_lora` and `read_hypernetwork` raise.
         """
         notes = list(calls.notes)
         loras: list[tuple[Path, LoraCall]] = []

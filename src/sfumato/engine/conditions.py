@@ -133,7 +133,8 @@ class Encoder:
         key: Hashable,
         negative: bool,
     ) -> tuple[Encoding, ...]:
-        wish = (request.emphasis, request.clip_skip, request.comma_backtrack)
+        skips = (request.clip_skip, request.skip_sdxl)
+        wish = (request.emphasis, *skips, request.comma_backtrack)
         told = (size, request.sdxl_crop, negative) if self._model.unet_sizes.labels else ()
         encodings, reports, called = self._kept.get(
             (texts, wish, told, key),
@@ -163,6 +164,7 @@ class Encoder:
             size=size,
             crop=request.sdxl_crop,
             negative=negative,
+            skip_sdxl=request.skip_sdxl,
         )
         called = tuple(Word(e.name, str(e.path), e.sha256) for e in own.used)
         return tuple(encodings), own.reports(), called

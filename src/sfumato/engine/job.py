@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sfumato.catalogue.families import TITLES
 from sfumato.engine.bounds import LARGEST, check_bounds
 from sfumato.engine.latents import Larger, Size, larger
 from sfumato.engine.noise.generators import draw_seed
@@ -77,6 +78,7 @@ def job(request: Request, model: Trained, styles: Styles) -> Job:
     settled = replace(
         settled, variation=replace(settled.variation, seed=_seed(settled.variation.seed))
     )
+    notes += _idle(settled, model)
     sampler, own = find_sampler(request.sampler)
     schedule = _schedule(sampler, own, request.schedule)
     seeds, subseeds = picture_seeds(

@@ -98,6 +98,8 @@ class Hires:
     schedule: str = ""
     prompt: str = ""
     negative: str = ""
+    refiner: Literal["first", "second", "both"] = "second"
+    """the pass that a refiner takes part in (`hires_fix_refiner_pass`)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +160,8 @@ class Request:
     count: int = 1
     """batches"""
     clip_skip: int = 1
+    skip_sdxl: bool = False
+    """let clip skip act on SDXL's first text encoder (`sdxl_clip_l_skip`)"""
     rng: Rng = "NV"
     ensd: int = 0
     """added to the seed of the noise drawn while sampling (eta noise seed delta)"""

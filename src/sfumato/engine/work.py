@@ -111,6 +111,7 @@ def _group(now: Work, indices: list[int]) -> Iterator[Progress | Picture]:
 def _pass(now: Work, indices: list[int], conditions: Conditions) -> Pass:
     job = now.job
     canvas = now.canvas
+    refined = now.second is None or _refined(now) != "second"
     batch = job.request.batch
     if canvas.latent is not None and len(canvas.latent) > 1:
         canvas = replace(canvas, latent=canvas.latent[[index % batch for index in indices]])
@@ -123,9 +124,14 @@ def _pass(now: Work, indices: list[int], conditions: Conditions) -> Pass:
         tuple(job.subseeds[index] for index in indices),
         (job.size[0] // 8, job.size[1] // 8),
         canvas,
-        # A1111 refines the second pass alone where there is one.
-        refiner=None if now.second else _refiner(now, job.texts, _calls(now), job.size),
+        refiner=_refiner(now, job.texts, _calls(now), job.size) if refined else None,
     )
+
+
+def _refined(now: Work) -> str:
+    """Of two passes, the one that a refiner takes part in."""
+    hires = now.job.request.hires
+    return "second" if hires is None else hires.refiner
 
 
 def _larger(
@@ -142,13 +148,14 @@ def _larger(
     calls = _calls(now)
     own = Calls(calls.first, second.sampler.calls(second.steps))
     conditions = _told(now, second.texts, own, second.to.size)
+    refined = _refined(now) != "first"
     pass_ = replace(
         _pass(now, indices, conditions),
         way=now.second,
         cells=(second.to.size[0] // 8, second.to.size[1] // 8),
         canvas=Canvas(extra=extra),
         latents=made,
-        refiner=_refiner(now, second.texts, own, second.to.size),
+        refiner=_refiner(now, second.texts, own, second.to.size) if refined else None,
     )
     return (yield from sampled(now, "enlarge", pass_, indices))
 

@@ -277,6 +277,14 @@ def test_a_vocabulary_that_is_not_clips_is_refused(loaded: Loaded) -> None:
         one(cut, "a")  # type: ignore[arg-type]
 
 
+def test_places_for_fewer_tokens_than_clip_has_are_refused(loaded: Loaded) -> None:
+    cut = Cut(loaded("sd1"))
+    cut.path = loaded("sd1").path  # type: ignore[attr-defined]
+    cut.encoders[0].sizes = replace(cut.encoders[0].sizes, positions=10)
+    with pytest.raises(Unsupported, match="has places for 10 tokens, expected CLIP's 77"):
+        one(cut, "a")  # type: ignore[arg-type]
+
+
 def test_waves_are_those_of_a_timestep() -> None:
     (found,) = fourier(torch.tensor([3.0]), 4)
     expected = [math.cos(3), math.cos(0.03), math.sin(3), math.sin(0.03)]

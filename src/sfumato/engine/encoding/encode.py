@@ -111,6 +111,12 @@ def _check(model: Model, network: TextEncoder) -> None:
             model.path,
             f"its text encoder knows {network.sizes.vocabulary} tokens, expected CLIP's {TOKENS}",
         )
+    if network.sizes.positions < ROOM + 2:
+        raise Unsupported(
+            model.path,
+            f"its text encoder has places for {network.sizes.positions} tokens, expected CLIP's "
+            f"{ROOM + 2}",
+        )
 
 
 def _ids(batch: Sequence[Chunk], pad: int, device: torch.device) -> Tensor:

@@ -86,6 +86,8 @@ RESIZES = (
     ("fill", "Resize and fill"),
     ("latent", "Just resize (latent upscale)"),
 )
+PASSES = word("first", "second", "both")
+PASS_WORDS = (("first", "first pass"), ("second", "second pass"), ("both", "both passes"))
 MODES = ((True, "Inpaint not masked"), (False, "Inpaint masked"))
 AREAS = ((False, "Only masked"), (True, "Whole picture"))
 ALPHAS = ((True, "Zero Terminal SNR"), (False, "Default"))
@@ -105,6 +107,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Seed resize from", "variation.resize_from", size, None),
     Setting("Conditional mask weight", "init.inpaint.weight", number(0, 1), 1.0),
     Setting("Clip skip", "clip_skip", whole(1, 64), 1),
+    Setting("Clip skip SDXL", "skip_sdxl", flag, False),
     Setting("ENSD", "ensd", whole(-(2**63), 2**64 - 1), 0),
     Setting("Tiling", "tiling", flag, False),
     Setting("Hires upscale", "hires.scale", number(0.01, 64), ALWAYS),
@@ -115,6 +118,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("Hires schedule type", "hires.schedule", other, ""),
     Setting("Hires prompt", "hires.prompt", text, ""),
     Setting("Hires negative prompt", "hires.negative", text, ""),
+    Setting("Hires refiner", "hires.refiner", PASSES, "second", PASS_WORDS),
     Setting("Refiner", "refiner", named, ""),
     Setting("Refiner switch at", "refiner_switch", number(0, 1), ALWAYS),
     Setting("Refiner switch by sampling steps", "refiner_by_steps", flag, False),
@@ -165,10 +169,11 @@ ORDER: tuple[str, ...] = (
     "Face restoration", "Size", "Model hash", "Model", "FP8 weight",
     "Cache FP16 weight for LoRA", "VAE hash", "VAE", "Weights", "Precision", "Variation seed",
     "Variation seed strength", "Seed resize from", "Denoising strength", "Conditional mask weight",
-    "Clip skip", "ENSD",
+    "Clip skip", "Clip skip SDXL", "ENSD",
     "Token merging ratio", "Token merging ratio hr", "Init image hash", "RNG", "Tiling",
     "Hires upscale", "Hires resize", "Hires steps", "Hires upscaler", "Hires denoising strength",
     "Hires sampler", "Hires schedule type", "Hires prompt", "Hires negative prompt",
+    "Hires refiner",
     "Refiner", "Refiner switch at", "Refiner switch by sampling steps",
     "Resize mode", "Mask mode", "Mask blur", "Mask blur x", "Mask blur y", "Mask round",
     "Inpaint area", "Masked area padding", "Masked content", "Overlay", "Noise multiplier",

@@ -38,7 +38,6 @@ SENTENCES: tuple[tuple[str, str], ...] = (
     ("Cache FP16 weight", "LoRAs were added in half precision; here they are not"),
     ("Precision", "the networks computed in {value}; in another precision the picture differs"),
     ("Hires checkpoint", "the second pass used another checkpoint, {value}"),
-    ("Hires refiner", "the refiner took part in the second pass as {value}"),
     ("Hires CFG", "the second pass had a CFG scale of its own, {value}"),
     ("VAE Encoder", "the picture was encoded by {value}; here the VAE does"),
     ("VAE Decoder", "the picture was decoded by {value}; here the VAE does"),

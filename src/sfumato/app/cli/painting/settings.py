@@ -73,6 +73,8 @@ PROMPT: tuple[Setting, ...] = (
             lambda r, value: add_styles(r, tuple(value)), metavar="NAME", many=True),
     Setting("--clip-skip", "Prompt", "Which of the last layers of CLIP is read. [1]",
             click.IntRange(1, 12), own("clip_skip")),
+    Setting("--sdxl-clip-skip/--no-sdxl-clip-skip", "Prompt",
+            "Let --clip-skip act on SDXL's first text encoder.", put=own("skip_sdxl")),
     Setting("--emphasis", "Prompt", "How (words:1.2) are weighed. [Original]", words(Emphasis),
             own("emphasis")),
     Setting("--comments/--no-comments", "Prompt", "Cut from # to the end of the line. [yes]",
@@ -184,6 +186,8 @@ HIRES: tuple[Setting, ...] = (
             metavar="TEXT", needs="hires"),
     Setting("--hires-negative", "Second pass", "Its negative prompt. [the first's]", str,
             hires("negative"), metavar="TEXT", needs="hires"),
+    Setting("--hires-refiner", "Second pass", "The pass that a refiner takes part in. [second]",
+            word("first", "second", "both"), hires("refiner"), needs="hires"),
 )  # fmt: skip
 
 START: tuple[Setting, ...] = (
