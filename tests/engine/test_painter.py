@@ -427,12 +427,61 @@ def test_styles_are_merged_and_unknown_ones_named(small: Small) -> None:
         ))).all()  # fmt: skip
 
 
+def spoilt(painter: Painter) -> None:
+    with torch.no_grad():
+        painter.model.unet.out[2].bias.fill_(float("nan"))  # pyright: ignore
+
+
 def test_a_unet_that_gives_nan_is_named_with_a_likely_cause(small: Small) -> None:
     with Painter(load(small("sd1"))) as found:
-        with torch.no_grad():
-            found.model.unet.out[2].bias.fill_(float("nan"))  # pyright: ignore
-        with pytest.raises(SfumatoError, match=r"the UNet gave NaN.*prediction type"):
+        spoilt(found)
+        with pytest.raises(SfumatoError, match=r"the UNet gave NaN.*prediction type") as told:
             pixels(found, BASE)
+        assert "LoRA" not in str(told.value)
+        with pytest.raises(SfumatoError, match=r"numbers with a CFG scale of 900$"):
+            pixels(found, replace(BASE, guidance=Guidance(900)))
+        with pytest.raises(
+            SfumatoError, match=r"an encoded prompt that reaches .* and noise times"
+        ):
+            loud = replace(
+                BASE, prompt="(a fox:100000)", emphasis="No norm", tuning=Tuning(noise=9)
+            )
+            pixels(found, loud)
+
+
+def test_latents_out_of_range_are_not_blamed_on_the_vae(
+    painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sfumato.engine.passes.FARTHEST", 1e3)
+    with pytest.raises(SfumatoError, match=r"latents went out of range.* CFG scale of 1e\+06"):
+        pixels(painter, replace(BASE, guidance=Guidance(1e6), tuning=Tuning(noise=1e6)))
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        replace(BASE, width=16384, height=16384),
+        replace(BASE, hires=Hires(size=(16384, 0))),
+        replace(BASE, hires=Hires(size=(16384, 8200))),
+    ],
+    ids=str,
+)
+def test_a_picture_that_nobody_could_wait_for_is_refused_at_once(
+    painter: Painter, request_: Request
+) -> None:
+    with pytest.raises(UsageError, match="megapixels, and the most that is painted at once is 67"):
+        pictures(painter, request_)
+
+
+def test_a_picture_too_large_for_the_memory_is_refused_before_painting(
+    painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sfumato.engine.room.room", lambda _: 1_000_000_000)
+    with pytest.raises(Refused, match=r"4096×4096 pixels takes about 1\d? GB .* 1.0 GB are free"):
+        pictures(painter, replace(BASE, width=4096, height=4096))
+    assert pixels(painter, BASE).shape == (32, 32, 3)
+    monkeypatch.setattr("sfumato.engine.room.room", lambda _: None)
+    assert pixels(painter, BASE).shape == (32, 32, 3)
 
 
 def test_closing_keeps_what_is_finished(painter: Painter) -> None:

@@ -21,7 +21,7 @@ from sfumato.engine.painter import Painter
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.request import Hires, Request
-from sfumato.errors import Refused, UsageError
+from sfumato.errors import BadFile, Dangerous, Refused, SfumatoError, UsageError
 from sfumato.library.find import Shelf
 from sfumato.operations.convert import convert
 
@@ -102,7 +102,7 @@ def test_a_lora_in_the_prompt_changes_the_picture_and_is_reported(painter: Paint
     plain = painted(painter)
     inked = painted(painter, replace(BASE, prompt="a fox<lora:ink:0.8>"))
     assert differ(plain, inked)
-    assert "tensors of LoRA ink apply; they change the UNet by" in " ".join(inked.notes)
+    assert "tensors of LoRA ink at 0.8 apply; they change the UNet by" in " ".join(inked.notes)
     assert inked.record.prompt == "a fox<lora:ink:0.8>"
     assert inked.record.fields["Lora hashes"].startswith("ink: ")
     assert [file.kind for file in inked.files] == ["checkpoint", "lora"]
@@ -130,7 +130,7 @@ def test_a_lora_attached_by_hand_is_the_same_as_one_in_the_prompt(painter: Paint
 def test_a_hypernetwork_acts_by_prompt_and_by_hand(painter: Painter) -> None:
     plain, asked = painted(painter), painted(painter, replace(BASE, prompt="a fox<hypernet:smoke>"))
     assert differ(plain, asked)
-    assert "of hypernetwork smoke apply" in " ".join(asked.notes)
+    assert "of hypernetwork smoke at 1 apply" in " ".join(asked.notes)
     with painter.hypernetwork("smoke"):
         assert not differ(asked, painted(painter))
     assert not differ(plain, painted(painter))
@@ -150,6 +150,57 @@ def test_an_embedding_is_called_by_its_name(painter: Painter) -> None:
 def test_an_embedding_of_another_family_is_text_and_that_is_said(painter: Painter) -> None:
     made = painted(painter, replace(BASE, prompt="a broadsheet"))
     assert "768 wide, made for SD 1.x, and this model takes 128" in " ".join(made.notes)
+
+
+def test_an_embedding_attached_by_hand_is_called_by_its_name(
+    painter: Painter, tmp_path: Path
+) -> None:
+    prompt = replace(BASE, prompt="a fox in charcoal")
+    shelfs = painted(painter, prompt)
+    vectors = np.random.default_rng(9).standard_normal((1, 128)).astype(np.float32)
+    path = tmp_path / "charcoal.safetensors"
+    save(path, {"emb_params": tensor_from(vectors)})
+    with painter.embedding(path):
+        inside = painted(painter, prompt)
+        assert differ(shelfs, inside)
+        assert {f.path for f in inside.files if f.kind == "embedding"} == {str(path)}
+    assert not differ(shelfs, painted(painter, prompt))
+    with painter.embedding("charcoal"):
+        assert not differ(shelfs, painted(painter, prompt))
+    with pytest.raises(UsageError, match="nearest: charcoal"), painter.embedding("charcol"):
+        pass
+
+
+EVIL = b"\x80\x02cos\nsystem\nX\x04\x00\x00\x00true\x85R."
+
+
+@pytest.mark.parametrize(("content", "error"), [(EVIL, Dangerous), (b"\x80\x02}", BadFile)])
+def test_a_bad_embedding_fails_where_it_is_named_and_is_a_note_in_a_folder(
+    small: Small, tmp_path: Path, content: bytes, error: type[SfumatoError]
+) -> None:
+    folder = tmp_path / "embeddings"
+    folder.mkdir()
+    path = folder / "quill.pt"
+    path.write_bytes(content)
+    prompt = replace(BASE, prompt="a fox by quill")
+    for shelf in (Shelf((tmp_path,)), Shelf((folder,))):
+        with Painter(load(small("sd1")), shelf=shelf) as found:
+            assert "quill.pt" in " ".join(painted(found, prompt).notes)
+            with pytest.raises(error), found.embedding(path):
+                pass
+    named = Shelf(files=(("embedding", path),))
+    with Painter(load(small("sd1")), shelf=named) as found, pytest.raises(error):
+        painted(found)
+
+
+def test_adapters_at_work_are_named_where_the_unet_gives_nan(small: Small, shelf: Shelf) -> None:
+    with Painter(load(small("sd1")), shelf=shelf) as found:
+        with torch.no_grad():
+            found.model.unet.out[2].bias.fill_(float("nan"))  # pyright: ignore
+        prompt = "a charcoal fox <lora:ink:50> <hypernet:smoke:2>"
+        named = "LoRA ink at 50, hypernetwork smoke at 2 and embedding charcoal"
+        with pytest.raises(SfumatoError, match=named):
+            painted(found, replace(BASE, prompt=prompt))
 
 
 def test_a_lora_brings_its_embeddings_along(painter: Painter) -> None:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from sfumato.containers.text import escape
 from sfumato.engine.adapters import hypernetworks
-from sfumato.engine.adapters.embedding import Embedding, carried_embeddings
+from sfumato.engine.adapters.embedding import Embedding, carried_embeddings, read_embedding
 from sfumato.engine.adapters.embeddings import EmbeddingTable
 from sfumato.engine.adapters.hypernetworks import Hypernetwork, read_hypernetwork
 from sfumato.engine.adapters.lora import Lora, read_lora
@@ -40,6 +41,8 @@ class Attached:
     """embeddings that the LoRAs brought along"""
     key: Hashable = ()
     """equal where text encoders give the same"""
+    strengths: tuple[str, ...] = ()
+    """each adapter and how strongly it acts: "LoRA ink at 0.8" """
 
 
 class Attachments:
@@ -49,6 +52,8 @@ class Attachments:
         """For one loaded model, with files from `shelf`."""
         self.standing: list[Standing] = []
         """what every prompt is painted with after what it names itself, in order"""
+        self.words_given: list[Embedding] = []
+        """embeddings that a caller gave, before those of the shelf"""
         self._model, self._shelf = model, shelf
         self._patches = Patches(model)
         self._acting = ExitStack()
@@ -60,7 +65,8 @@ class Attachments:
         """Have what `calls` and `standing` ask for at work, and nothing else.
 
         A name that is nowhere, or that several files have, is a note, as in A1111; a file that is
-        there and does not fit, or cannot be read, raises what `read_lora` and `read_hypernetwork` raise.
+        there and does not fit, or cannot be read, raises what `read_lora` and `read_hypernetwork`
+        raise.
         """
         notes = list(calls.notes)
         loras: list[tuple[Path, LoraCall]] = []
@@ -77,7 +83,10 @@ class Attachments:
         reports = [*self._patches.set(uses), *self._act(acting)]
         carried = [e for use in uses for e in self._carried(use.lora, notes)]
         texts = tuple((stamps(path), call.te, call.dyn) for path, call in loras)
-        return Attached(tuple(reports), tuple(notes), tuple(carried), texts)
+        given = tuple((word.name, word.sha256) for word in self.words_given)
+        return Attached(
+            tuple(reports), tuple(notes), tuple(carried), (texts, given), _strengths(uses, acting)
+        )
 
     def clear(self) -> None:
         """Have the model as its file is, bit for bit."""
@@ -94,15 +103,38 @@ class Attachments:
         """Look for embeddings again."""
         self._words = None
 
-    def find(self, kind: Literal["lora", "hypernetwork"], name: str) -> Path:
+    def find(self, kind: Literal["lora", "hypernetwork", "embedding"], name: str) -> Path:
         """The file that a caller means; raises UsageError with the nearest names."""
         return self._shelf.find(kind, name)
 
+    def give(self, embedding: Embedding) -> None:
+        """Let a word mean an embedding, whatever else has its name, until `take` takes it away."""
+        self.words_given.insert(0, embedding)
+        self._words = None
+
+    def lend(self, other: Attachments) -> None:
+        """Have the embeddings given that another model's prompts have, and no other."""
+        if self.words_given != other.words_given:
+            self.words_given, self._words = list(other.words_given), None
+
+    def take(self, embedding: Embedding) -> None:
+        """Undo `give`."""
+        self.words_given.remove(embedding)
+        self._words = None
+
     def words(self, attached: Attached) -> EmbeddingTable:
-        """The names of embeddings that may stand in a prompt."""
+        """The names of embeddings that may stand in a prompt.
+
+        One in a folder that cannot be read is a note when it is called; a file that was named by
+        itself raises what `read_embedding` raises.
+        """
         if self._words is None:
-            self._words = EmbeddingTable(self._model, Tokenizer())
-            self._words.add_shelf(self._shelf)
+            table = EmbeddingTable(self._model, Tokenizer())
+            named = [path for kind, path in self._shelf.files if kind == "embedding"]
+            for embedding in (*self.words_given, *map(read_embedding, named)):
+                table.add(embedding)
+            table.add_shelf(self._shelf)
+            self._words = table
         return self._words.for_prompt(attached.carried)
 
     def _found(
@@ -139,3 +171,14 @@ class Attachments:
         except SfumatoError as error:
             notes.append(f"the embeddings inside it are left out: {error}")
             return ()
+
+
+def _strengths(
+    uses: Iterable[Use], acting: Iterable[tuple[Path, HypernetworkCall]]
+) -> tuple[str, ...]:
+    loras = [
+        f"LoRA {escape(use.lora.name)} at "
+        + " and ".join(f"{s:g}" for s in dict.fromkeys((use.te, use.unet)) if s is not None)
+        for use in uses
+    ]
+    return (*loras, *(f"hypernetwork {escape(p.stem)} at {c.multiplier:g}" for p, c in acting))

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from sfumato.engine.adapters.embedding import read_embedding
 from sfumato.engine.autoencoding.choose import choose_vae
 from sfumato.engine.autoencoding.load import load_vae, report, swapped, use_vae
 from sfumato.engine.autoencoding.preview import Previews, read_preview
@@ -137,6 +138,21 @@ class Painter:
         call = HypernetworkCall(path.stem, multiplier)
         with self._standing(Standing("hypernetwork", path, call)):
             yield
+
+    @contextmanager
+    def embedding(self, name: str | Path) -> Generator[None]:
+        """Paint with an embedding inside, called in prompts by its file's name.
+
+        name: a name or a path. It goes before others of its name. Raises UsageError for a name that
+        is nowhere, and what `read_embedding` raises.
+        """
+        words = self._side.attachments
+        given = read_embedding(words.find("embedding", str(name)))
+        words.give(given)
+        try:
+            yield
+        finally:
+            words.take(given)
 
     @contextmanager
     def vae(self, name: str | Path) -> Generator[None]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sfumato.containers.text import escape
 from sfumato.engine.denoiser import (
     Guided,
     Switched,
@@ -23,6 +22,7 @@ from sfumato.engine.denoiser import (
 )
 from sfumato.engine.noise.brownian import brownian
 from sfumato.engine.noise.variation import PictureNoise
+from sfumato.engine.reasons import FARTHEST, why_far, why_nan
 from sfumato.engine.route import first_latent
 from sfumato.engine.sampling.sampler import SamplerSettings
 from sfumato.errors import SfumatoError
@@ -30,7 +30,6 @@ from sfumato.errors import SfumatoError
 if TYPE_CHECKING:
     from sfumato.engine.conditions import Conditions
     from sfumato.engine.latents import Canvas
-    from sfumato.engine.model import Model
     from sfumato.engine.request import Request
     from sfumato.engine.route import Route
     from sfumato.engine.side import Side
@@ -59,7 +58,7 @@ class Pass:
 def sample(work: Pass) -> Generator[Step, None, Tensor]:
     """Every step of a pass; returns the latents (b, 4, h, w), float32 on the model's device.
 
-    Raises SfumatoError where the UNet gives NaN.
+    Raises SfumatoError where the UNet gives NaN, or latents that no VAE could show.
     """
     way, where = work.way, work.side.model.placement.device
     source = _noise(work)
@@ -74,9 +73,12 @@ def sample(work: Pass) -> Generator[Step, None, Tensor]:
     mask = None if mask is None else mask.to(where)
     for step in _steps(work, x, source, latent, mask):
         if not bool(torch.isfinite(step.x).all()):
-            raise SfumatoError(_why_nan(work.side.model))
+            raise SfumatoError(why_nan(work.side, work.conditions, work.request))
         x = step.x
         yield step
+    if float(x.abs().max()) > FARTHEST:
+        reached = float(x.abs().max())
+        raise SfumatoError(why_far(work.side, work.conditions, work.request, reached))
     return x if mask is None or latent is None else blended(x, mask, latent)
 
 
@@ -143,16 +145,4 @@ def _guided(work: Pass, side: Side, conditions: Conditions) -> Guided:
         together=True,
         total=work.way.sampler.calls(work.way.steps),
         factor=work.way.sampler.cfg_factor,
-    )
-
-
-def _why_nan(model: Model) -> str:
-    """The likeliest cause, by what is most often wrong."""
-    name, dtype = escape(str(model.path)), model.placement.dtype
-    if dtype == torch.float16:
-        return f"{name}: the UNet gave NaN in fp16; paint in bf16 or fp32 (dtype)"
-    zero = "; a model with zero terminal SNR must predict v" if model.zero_snr else ""
-    return (
-        f"{name}: the UNet gave NaN or infinite numbers; a LoRA at too high a strength, or a wrong "
-        f"prediction type does that ({model.prediction} was used){zero}"
     )

@@ -82,6 +82,11 @@ class Side:
         """What became of every adapter and embedding of the last pass."""
         return (*self._attached.reports, *self.encoder.reports.values())
 
+    def at_work(self) -> tuple[str, ...]:
+        """Every adapter and embedding of the last pass, with its strength: "LoRA ink at 0.8"."""
+        words = (f"embedding {escape(name)}" for name in self.encoder.words)
+        return (*self._attached.strengths, *words)
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What was asked for and is not there."""

@@ -28,6 +28,7 @@ from sfumato.engine.passes import Pass
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import Calls as TagCalls
+from sfumato.engine.room import check_room
 from sfumato.engine.route import routes
 from sfumato.engine.side import Side
 from sfumato.engine.underway import Tools, Work, inferring, sampled
@@ -43,7 +44,11 @@ def begin(job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]) -> Work:
     """A job that is about to be carried out; vae: the report on one from a file of its own."""
     if job.request.refiner:
         tools.refiners.find(job.request.refiner)  # before the work, not in the middle of it
-    return Work(job, side, tools, vae, *routes(job, side.model))
+    now = Work(job, side, tools, vae, *routes(job, side.model))
+    at_once = max(len(indices) for indices in _groups(now))
+    for size in (job.size, *((job.second.to.covering,) if job.second is not None else ())):
+        check_room(side.model, size, at_once)
+    return now
 
 
 def carry_out(now: Work) -> Iterator[Progress | Picture]:
@@ -191,6 +196,7 @@ def _refiner(
             asked = texts if same else replace(texts, calls=TagCalls())
             if not same and texts.calls.loras:
                 now.note("LoRAs are not for the refiner, which is of another family")
+            side.attachments.lend(now.side.attachments)
             side.ready(asked)
         found = side.conditions(asked, calls, now.job.request, size)
         return side, found

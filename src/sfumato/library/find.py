@@ -9,11 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sfumato.containers.discover import is_model_folder
-from sfumato.containers.source import is_file, is_folder
+from sfumato.containers.source import Source, is_file, is_folder
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
 from sfumato.library.content import content, has_hash, labels
-from sfumato.library.folders import BY_KIND, VAE_BESIDE, Entry, Kind, Sort, bare, entries, natural
+from sfumato.library.folders import (
+    BY_KIND,
+    VAE_BESIDE,
+    Entry,
+    Kind,
+    Sort,
+    bare,
+    entries,
+    is_systems,
+    natural,
+)
 
 VARIABLE = "SFUMATO_MODELS"
 """environment variable that lists folders of models, with the system's separator of paths"""
@@ -57,12 +67,14 @@ class Shelf:
     @classmethod
     def from_environment(cls, folders: Iterable[str | os.PathLike[str]] = ()) -> Shelf:
         """`folders`, then those of SFUMATO_MODELS; raises UsageError for one that is not there."""
-        named = [Path(folder).expanduser() for folder in folders]
+        named = [expanded(folder) for folder in folders]
         for folder in named:
             if not is_folder(folder):
                 raise UsageError(f"{_shown(folder)} is no folder, and models are looked for in it")
+            if is_systems(folder):
+                raise UsageError(f"{_shown(folder)} holds what the system tells, and no models")
         listed = os.environ.get(VARIABLE, "").split(os.pathsep)
-        also = (Path(text).expanduser() for text in listed if text.strip())
+        also = (expanded(text) for text in listed if text.strip())
         return cls((*named, *(folder for folder in also if folder not in named)))
 
     def find(self, kind: Kind, name: str, *, paths: bool = True) -> Path:
@@ -77,8 +89,8 @@ class Shelf:
         formats that hold no program, and `Found.others` lists what came later.
         paths: False where the name comes from a prompt and may not lead out of the folders.
 
-        Raises UsageError with the nearest names where there is no such file, and Refused for an
-        alias that two files have.
+        Raises UsageError with the nearest names where there is no such file, Refused for an alias
+        that two files have, and Unreadable for the path of what is no file.
         """
         name = name.strip()
         given = _given(name) if paths else None
@@ -88,6 +100,8 @@ class Shelf:
         if found is None and self._entries is not None and self._is_stale():
             found = self._named(kind, name)
         if found is None:
+            if paths:
+                must_be_file(name)
             raise UsageError(self._unknown(BY_KIND[kind], name))
         return found
 
@@ -100,6 +114,14 @@ class Shelf:
         named = (entry for entry in self._walked() if entry.path.name.startswith(start))
         own = [entry for entry in named if _is(entry, kind)]
         return sorted(own, key=lambda entry: (natural(entry.name), entry.rank))
+
+    def unreadable(self, most: int) -> list[tuple[Entry, str]]:
+        """Files of at most `most` bytes of which nobody can tell what they are, and why not."""
+        unknown = [entry for entry in self._walked() if entry.kind is None]
+        faults = [(entry, content(entry.path).fault) for entry in unknown]
+        return [
+            (e, f) for e, f in faults if f and is_file(e.path) and e.path.stat().st_size <= most
+        ]
 
     def refresh(self) -> None:
         """Forget what was found; the folders are walked again when the next name is asked for."""
@@ -182,9 +204,27 @@ class Shelf:
         return f"there is no {sort.title} {escape(name)} in {where}{hint}"
 
 
+def expanded(text: str | os.PathLike[str]) -> Path:
+    """A path with `~` in place; as it stands where nobody has that home."""
+    try:
+        return Path(text).expanduser()
+    except (RuntimeError, ValueError):  # a zero byte in the name of a home
+        return Path(text)
+
+
+def must_be_file(name: str) -> None:
+    """Raise Unreadable, saying what it is, where `name` is the path of something that is no file.
+
+    A bare name is a name, also where a folder of that name lies here.
+    """
+    path = expanded(name)
+    if path.name and (path.suffix or path.name != name) and os.path.lexists(path):
+        Source(path).close()
+
+
 def _given(name: str) -> Path | None:
     """The path that `name` is; None where it is the name of something on the shelf."""
-    path = Path(name).expanduser() if name and "\0" not in name else None
+    path = expanded(name) if name and "\0" not in name else None
     if path is None:
         return None
     if is_file(path) and (path.suffix or path.name != name):

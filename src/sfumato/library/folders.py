@@ -6,11 +6,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
 from sfumato.containers.discover import PICTURES, SHARD, is_model_folder
 from sfumato.containers.source import is_file, is_folder
+from sfumato.containers.text import escape
+from sfumato.errors import UsageError
 
 Kind = Literal["checkpoint", "vae", "lora", "embedding", "hypernetwork", "preview"]
 """what a file is asked for as; preview: TAESD and VAE-approx, which stand in for a VAE"""
@@ -53,6 +56,9 @@ VAE_BESIDE = re.compile(r"\.vae\.(safetensors|ckpt|pt)$", re.IGNORECASE)
 
 MOST = 200_000
 """entries of one folder tree that are looked at"""
+
+SYSTEMS = ("/proc", "/sys", "/dev")
+"""where the system shows itself as files, which hold no models and take long to look at"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ def entries(folders: tuple[Path, ...]) -> Iterator[Entry]:
     """Every model below `folders`, whose contents nobody opens.
 
     Links are followed, and each folder is walked once, so that circles end; what cannot be looked
-    into is passed over.
+    into is passed over. Raises UsageError where there are more than MOST entries.
     """
     seen = set[tuple[int, int]]()
     for number, folder in enumerate(folders):
@@ -154,7 +160,8 @@ def _walk(top: _Spot, shelf: int, seen: set[tuple[int, int]]) -> Iterator[Entry]
         listed = _listed(spot.path)
         looked_at += len(listed)
         if looked_at > MOST:
-            return
+            where = escape(str(top.path))
+            raise UsageError(f"{where} holds more than {MOST:,} files: name the folder of models")
         indexed = any(path.name.endswith(INDEX) for path in listed)
         deeper = list[_Spot]()
         for path in listed:
@@ -189,6 +196,24 @@ def _kind(path: Path, kind: Kind | None) -> Kind | None:
     return "vae" if VAE_BESIDE.search(path.name) and kind in ("checkpoint", None) else kind
 
 
+def is_systems(path: Path) -> bool:
+    """True for a folder on one of the devices of SYSTEMS."""
+    return (device := _device(path)) is not None and device in _systems()
+
+
+@lru_cache(maxsize=1)
+def _systems() -> frozenset[int | None]:
+    # Where nothing is mounted there, it is a folder like others.
+    return frozenset(_device(Path(name)) for name in SYSTEMS) - {_device(Path("/"))}
+
+
+def _device(path: Path) -> int | None:
+    try:
+        return path.stat().st_dev
+    except (OSError, ValueError):
+        return None
+
+
 def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
     """False for a folder that was met before under another name: a link, perhaps in a circle."""
     try:
@@ -198,7 +223,7 @@ def _is_new(path: Path, seen: set[tuple[int, int]]) -> bool:
     if not status.st_ino:  # a file system without such numbers
         return True
     key = (status.st_dev, status.st_ino)
-    if key in seen:
+    if key in seen or status.st_dev in _systems():
         return False
     seen.add(key)
     return True

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from sfumato.engine.model import TextEncoder
 
 
+SMALL = 16 << 20
+"""bytes that the file of an embedding has at most"""
+
+
 class Tokens(Protocol):
     """What makes tokens of text."""
 
@@ -105,11 +109,17 @@ class EmbeddingTable:
             self._put(_Slot(path.stem, path, skipped=str(error)))
 
     def add_shelf(self, shelf: Shelf) -> None:
-        """Take in every embedding of the folders of models."""
+        """Take in every embedding of the folders of models.
+
+        A small file that cannot be read, so that nobody knows what it is, is taken for one: what is
+        wrong with it is said when its name occurs.
+        """
         entries = shelf.all("embedding")
         for entry in entries:
             if not _is_preview(entry, entries):
                 self.add_file(entry.path)
+        for entry, fault in shelf.unreadable(SMALL):
+            self._put(_Slot(entry.name, entry.path, skipped=fault))
 
     def match(self, ids: Sequence[int], position: int) -> tuple[Embedding, int] | None:
         """The embedding whose name stands at `position`, and the tokens of its name.
