@@ -38,6 +38,12 @@ EMBEDDING = ".lora_embedding_A"
 NOT_OF_THE_WEIGHT = ("diff_b", "w_norm", "b_norm", "up_bias", "reshape")
 """slots that do not enter the change of a module's weight"""
 
+ONE = ("alpha", "scale")
+"""slots of one number"""
+
+SPARSE = "bias_"
+"""what the slots of a sparse bias begin with; it may well have no number at all"""
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -188,6 +194,9 @@ def _checked(part: Part, model: Model) -> Part | Problem | None:
         reason = "its module has no such weight in this model"
         return None if silent else Problem(reason, example, count)
     shapes = tuple(sorted((slot, tensor.shape) for slot, tensor in part.tensors.items()))
+    sizes = ", ".join(f"{slot} {list(shape)}" for slot, shape in shapes if shape or slot not in ONE)
+    if any(0 in shape for slot, shape in shapes if not slot.startswith(SPARSE)):
+        return Problem("rank 0, tensors without a number", f"{example}: {sizes}", count)
     expected: Shape = tuple(part.view.of(weight.detach().to("meta")).shape)
     if part.kind.name == "ia3-peft" and len(expected) == 1 and part.tensors["factor"].shape[0] == 1:
         return None  # factors of inputs leave the bias alone
@@ -197,7 +206,6 @@ def _checked(part: Part, model: Model) -> Part | Problem | None:
     more = part.key.endswith(FIRST) and expected > narrow
     if more and fits(part.kind.name, shapes, narrow):
         return replace(part, view=View(inputs=4))
-    sizes = ", ".join(f"{slot} {list(shape)}" for slot, shape in shapes if shape)
     reason = f"the sizes do not fit a weight of {list(expected)}"
     return Problem(reason, f"{example}: {sizes}", count)
 
@@ -211,9 +219,9 @@ def fits(kind: str, shapes: tuple[tuple[str, Shape], ...], expected: Shape) -> b
     slots = {
         slot: torch.empty(shape, device="meta")
         for slot, shape in shapes
-        if not slot.startswith("bias_")
+        if not slot.startswith(SPARSE)
     }
-    if any(slots[name].numel() != 1 for name in ("alpha", "scale") if name in slots):
+    if any(slots[name].numel() != 1 for name in ONE if name in slots):
         return False
     try:
         found = change(BY_NAME[kind], slots, torch.empty(expected, device="meta"))

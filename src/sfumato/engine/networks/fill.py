@@ -116,6 +116,8 @@ def _write(
     kind = TORCH.get(tensor.dtype)
     if kind is None:
         raise Unsupported(source, f"{escape(name)} is of type {tensor.dtype}, not a weight's")
+    if not tensor.size:
+        return
     # Flat where the bytes lie in the file's order, row by row where they do not (channels last).
     rows = weight.view(-1) if weight.is_contiguous() else weight
     size = rows[:1].numel() * tensor.dtype.bits // 8
