@@ -27,7 +27,8 @@ def mask_of(picture: Image, *, rounded: bool = True, invert: bool = False) -> Im
     It is the picture's alpha where that varies (above 128 is white; `rounded` False keeps its
     greys), else its brightness.
     """
-    mask = picture.convert("L")
+    # Pillow has no way from L*a*b* to greys but the one through colours.
+    mask = (picture.convert("RGB") if picture.mode == "LAB" else picture).convert("L")
     if picture.mode == "RGBA" and picture.getchannel("A").getextrema() != (255, 255):
         alpha = picture.getchannel("A")
         mask = alpha.point([255 * (level > 128) for level in range(256)]) if rounded else alpha
