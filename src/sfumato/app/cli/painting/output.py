@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,13 +9,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from sfumato.errors import OutputExists, Refused
+from sfumato.containers.atomic import check_room, destination, translated, unfinished
+from sfumato.containers.source import is_folder
+from sfumato.errors import Refused
 
 if TYPE_CHECKING:
     from sfumato.engine.pictures.picture import Picture
 
 SUFFIXES = {"png": ".png", "webp": ".webp", "jpeg": ".jpg"}
 """formats by name, and the endings their files get"""
+
+LEAST = 4096
+"""bytes that the smallest picture takes on a disk"""
 
 ENDINGS = {".png": "png", ".webp": "webp", ".jpg": "jpeg", ".jpeg": "jpeg"}
 
@@ -67,18 +71,21 @@ def output(target: str | None, named: str | None, *, many: int, force: bool) -> 
     numbered on from those that are there. Raises click.UsageError where ending and format
     disagree or the ending is that of pictures that are not written, OutputExists and Refused.
     """
+    if target == "":
+        raise click.UsageError("--output '': name a file or a folder")
     path = Path(target or ".")
     told = ENDINGS.get(path.suffix.lower())
-    folder = path.is_dir() or told is None
-    if folder and not path.is_dir() and not str(target).endswith(("/", "\\")):
+    folder = is_folder(path) or told is None
+    if folder and not is_folder(path) and not str(target).endswith(("/", "\\")):
         _refuse_endings(path)
     if not folder and named and named != told:
         raise click.UsageError(f"{path}: its ending says {told}, and --format says {named}")
     planned = Output(path, SUFFIXES[named or "png"], folder, many > 1, force)
-    if folder:
-        _check_folder(path)
-    else:
-        _check_files(planned, many)
+    with translated(path, 0):
+        if folder:
+            _check_folder(path)
+        else:
+            _check_files(planned, many)
     return planned
 
 
@@ -94,16 +101,31 @@ def _check_folder(path: Path) -> None:
         raise Refused(
             f"{path}: is a file that is no picture, and no folder; pictures end in {endings}"
         )
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    if not there.is_dir() or not os.access(there, os.W_OK):
+    whole = path.absolute()
+    there = next(folder for folder in (whole, *whole.parents) if folder.exists())
+    if not there.is_dir():
         raise Refused(f"{path}: nothing can be written there")
+    for name in whole.relative_to(there).parts:
+        (there / name).exists()  # an error of the system for a name that is too long
+    check_writable(path, there)
 
 
 def _check_files(planned: Output, many: int) -> None:
     parent = planned.target.parent
     if not parent.is_dir():
         raise Refused(f"{planned.target}: there is no folder {parent}")
-    for index in range(many):
-        path = planned.path(index)
-        if path.exists() and not planned.force:
-            raise OutputExists(f"{path}: is already there (force it to overwrite)")
+    folders = {destination(planned.path(i), force=planned.force).parent for i in range(many)}
+    for folder in folders:
+        check_writable(planned.target, folder)
+
+
+def check_writable(path: Path, folder: Path) -> None:
+    """Raise Refused or NoRoom where no file can be made in `folder` for `path`.
+
+    Only making one tells: what permissions say is not what a read-only disk does.
+    """
+    with translated(path, LEAST):
+        trial = unfinished(folder / path.name)
+        trial.open("xb").close()
+        trial.unlink()
+    check_room(path, folder, LEAST)
