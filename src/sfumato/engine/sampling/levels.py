@@ -44,10 +44,25 @@ def sigmas(
     discard = found.discard or tuning.discard_penultimate
     span = _span(steps + discard, table, tuning, xl=family.startswith("sdxl"))
     schedule = resolve(found, name)
-    levels = schedule.sigmas(span) if schedule else uniform(span)
+    levels = _levels(schedule, span)
     if discard:
         levels = torch.cat([levels[:-2], levels[-1:]])
     return levels
+
+
+def _levels(schedule: Schedule | None, span: Span) -> Tensor:
+    """Raises UsageError where rho, alpha or beta are beyond what numbers of 64 bits can do."""
+    try:
+        levels = schedule.sigmas(span) if schedule else uniform(span)
+        sound = bool((levels[0] > 0) & levels.isfinite().all() & (levels.diff() <= 0).all())
+    except (ArithmeticError, ValueError):
+        sound, levels = False, torch.empty(0)
+    if sound and (span.steps == 1 or levels[0] > levels[-2]):
+        return levels
+    name = schedule.name if schedule else uniform.__name__
+    alpha, beta = span.beta
+    told = f"alpha {alpha:g} and beta {beta:g}" if name == "Beta" else f"rho {span.rho:g}"
+    raise UsageError(f"the schedule {name} makes no falling noise levels of {told}")
 
 
 def _span(steps: int, table: Discretisation, tuning: Tuning, *, xl: bool) -> Span:
