@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from sfumato.engine.model import Placement
@@ -13,6 +15,13 @@ DTYPES: dict[str, torch.dtype] = {
     "bf16": torch.bfloat16,
 }
 """precisions by the short names that people use"""
+
+DEVICES: dict[str, Callable[[], int]] = {
+    "cpu": lambda: 1,
+    "cuda": torch.cuda.device_count,
+    "mps": lambda: int(torch.backends.mps.is_available()),
+}
+"""sorts of devices that networks run on, and how many of each there are here"""
 
 ALIASES: dict[str, str] = {
     "f32": "fp32", "float32": "fp32", "float": "fp32",
@@ -45,10 +54,14 @@ def _device(device: str | torch.device) -> torch.device:
         where = torch.device(device)
     except RuntimeError as error:
         raise UsageError(f"there is no device {device!r}: auto, cpu, cuda or mps") from error
-    if where.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("there is no CUDA device that torch can use; paint with device cpu")
-    if where.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("there is no MPS device that torch can use; paint with device cpu")
+    if where.type not in DEVICES:
+        raise UsageError(f"networks do not run on device {str(where)!r}: auto, cpu, cuda or mps")
+    count = DEVICES[where.type]()
+    if not count:
+        name = where.type.upper()
+        raise UsageError(f"there is no {name} device that torch can use; paint with device cpu")
+    if (where.index or 0) >= count:  # there is no index where none was said
+        raise UsageError(f"there is no device {str(where)!r}: the last is {where.type}:{count - 1}")
     return where
 
 
