@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from sfumato.containers.source import Source
 from sfumato.errors import NotAModel, Unreadable
 
 if TYPE_CHECKING:
@@ -22,13 +23,17 @@ def open_image(path: str) -> Image:
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
+    Source(path).close()  # Pillow would wait for whoever writes into a pipe
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's doubts about a file that it reads
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as opened:
                 if opened.width * opened.height > PIXELS:
                     raise NotAModel(path, f"has {opened.width}×{opened.height} pixels, too many")
-                return ImageOps.exif_transpose(opened).copy()
+                upright = ImageOps.exif_transpose(opened)
+                seen_through = upright.mode == "P" and "transparency" in upright.info
+                return upright.convert("RGBA") if seen_through else upright.copy()
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise NotAModel(path, "is too large a picture to open") from error
     except UnidentifiedImageError as error:
