@@ -66,5 +66,5 @@ def test_a_file_that_is_no_styles_file_is_damaged(tmp_path: Path, data: bytes) -
 
 
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(Unreadable, match="styles cannot be read"):
+    with pytest.raises(Unreadable, match="cannot be opened"):
         read_styles([tmp_path / "none.csv"])

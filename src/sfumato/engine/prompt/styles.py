@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
+from sfumato.containers.sizes import human
+from sfumato.containers.source import Source
 from sfumato.errors import Damaged, Unreadable
 
 PLACE = "{prompt}"
 """where the prompt goes; a style without it is appended"""
+
+MOST = 64_000_000
+"""bytes of the largest file of styles that is read"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,12 @@ def read_styles(paths: Iterable[str | PathLike[str]]) -> dict[str, Style]:
 
 
 def _read(path: Path) -> list[Style]:
+    with Source(path) as source:
+        if source.size > MOST:
+            raise Unreadable(path, f"has {human(source.size)}, too many for styles")
+        data = source.read(0, source.size)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise Unreadable(path, f"styles cannot be read: {error.strerror}") from error
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise Damaged(path, f"is no UTF-8 text at byte {error.start}") from error
     rows = csv.DictReader(io.StringIO(text, newline=""), restval="")
@@ -84,7 +91,7 @@ def recognise(
 
     A style counts where both its texts are found; each is taken out at most once.
     """
-    left = [style for style in styles if style.prompt or style.negative]
+    left = [style for style in styles if _says(style.prompt) or _says(style.negative)]
     taken: list[str] = []
     while True:
         for style in left:
@@ -96,6 +103,19 @@ def recognise(
                 break
         else:
             return prompt, negative, tuple(reversed(taken))
+
+
+def taken_out(text: str, styles: Sequence[str]) -> str | None:
+    """`text` as it was before `apply_styles`; None where that does not give it again."""
+    before: str | None = text
+    for style in reversed(styles):
+        before = None if before is None else _without(style, before)
+    return before if before is not None and apply_styles(before, styles) == text else None
+
+
+def _says(style: str) -> bool:
+    """Whether a style's text adds anything."""
+    return bool(style.replace(PLACE, "").strip())
 
 
 def _without(style: str, text: str) -> str | None:
