@@ -42,7 +42,7 @@ def test_the_wheel_holds_the_data_the_types_and_the_command(tmp_path: Path) -> N
     source = ROOT / "src"
     assert {"sfumato/py.typed", *data_files(source)} <= names
     assert {path.relative_to(source).as_posix() for path in source.rglob("*.py")} <= names
-    assert b"sfumato = sfumato.app.cli:main" in entry_points
+    assert b"sfumato = sfumato.__main__:main" in entry_points
     assert not {name for name in names if name.startswith(("tests", "benchmarks"))}
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
