@@ -74,8 +74,10 @@ def _start(given: Given, image: Image | None, mask: Image | None) -> Asked:
 
 
 def _picture(given: Given, name: str) -> Image | None:
-    if not given.get(name):
+    if given.get(name) is None:
         return None
+    if not given[name]:
+        raise click.UsageError(f"--{name} '': name a picture")
     from sfumato.app.cli.painting.images import open_image
 
     return open_image(given[name])

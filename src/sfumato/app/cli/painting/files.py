@@ -15,7 +15,7 @@ from sfumato.containers.source import is_file
 from sfumato.containers.text import escape
 from sfumato.errors import UsageError
 from sfumato.library.content import has_hash
-from sfumato.library.find import Shelf
+from sfumato.library.find import Shelf, expanded, must_be_file
 from sfumato.library.folders import Kind, bare
 
 if TYPE_CHECKING:
@@ -41,8 +41,23 @@ def shelf_of(given: Mapping[str, Any]) -> Shelf:
     for option, kind in BY_PATH:
         for text in given.get(option) or ():
             if path_in(text) is None:
-                shelf.resolve(kind, text.partition(":")[0], paths=False)
+                _on_shelf(shelf, kind, text)
     return shelf
+
+
+def _on_shelf(shelf: Shelf, kind: Kind, text: str) -> None:
+    """Raise what is wrong with NAME[:WEIGHT] where it is no file's name on the shelf."""
+    try:
+        shelf.resolve(kind, text.partition(":")[0], paths=False)
+    except UsageError:
+        _must_be_file(text)
+        raise
+
+
+def _must_be_file(text: str) -> None:
+    """Raise Unreadable where NAME[:WEIGHT] is the path of what is no file."""
+    must_be_file(text)
+    must_be_file(text.rpartition(":")[0])
 
 
 def styles_of(given: Mapping[str, Any]) -> Styles:
@@ -66,13 +81,14 @@ def _files(given: Mapping[str, Any]) -> Iterator[tuple[Kind, Path]]:
             if path is not None:
                 yield kind, path
             elif option == "embedding":
+                _must_be_file(text)
                 raise UsageError(f"{escape(text)}: there is no such embedding file")
 
 
 def path_in(text: str) -> Path | None:
     """The file in NAME[:WEIGHT]; None where it is the name of something on the shelf."""
     for candidate in (text, text.rpartition(":")[0]):
-        path = Path(candidate).expanduser() if candidate and "\0" not in candidate else None
+        path = expanded(candidate) if candidate and "\0" not in candidate else None
         # A bare name is a name, also where a folder of that name lies here.
         if path is not None and is_file(path) and (path.suffix or path.name != candidate):
             return path

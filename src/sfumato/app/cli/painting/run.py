@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import click
 
 from sfumato.app.cli.painting.bar import Advance, step_bar
-from sfumato.app.cli.painting.output import ENDINGS
+from sfumato.app.cli.painting.output import ENDINGS, check_writable
+from sfumato.containers.atomic import destination, translated
+from sfumato.containers.source import is_folder
 from sfumato.errors import Refused
 
 if TYPE_CHECKING:
@@ -33,8 +35,10 @@ def preview_path(name: str | None) -> Path | None:
     path = Path(name)
     if path.suffix.lower() not in ENDINGS:
         raise click.UsageError(f"--preview {path}: previews end in {', '.join(ENDINGS)}")
-    if path.is_dir() or not path.parent.is_dir():
+    if is_folder(path) or not is_folder(path.parent):
         raise Refused(f"{path}: no preview can be written there")
+    with translated(path, 0):
+        check_writable(path, destination(path, force=True).parent)
     return path
 
 
