@@ -35,7 +35,7 @@ class Easel:
         if self._opened is None or wanted[0] != self._files[0]:
             self.close()
             path = self._shelf.find("checkpoint", request.model)
-            opened = open_painter(path, request.vae, self._shelf, self._styles, self._given)
+            opened = open_painter(path, request, self._shelf, self._styles, self._given)
             self._opened, self._files = opened, wanted
             self._telling.say(opened.model, opened.vae, *opened.notes)
         elif wanted != self._files:

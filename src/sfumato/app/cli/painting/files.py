@@ -126,26 +126,43 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
 
 
 def with_files(what: Asked, shelf: Shelf) -> Asked:
-    """The same without a VAE and a refiner of the repeated picture that are not there, with notes.
+    """The same with the files of the repeated picture other than its checkpoint, as far as found.
 
-    Raises UsageError for those that an option names.
+    They are looked for by hash and then by name; notes say what is another or not there. Raises
+    UsageError, with the nearest names, for a VAE or a refiner that an option names.
     """
-    told = what.found.record.fields if what.found is not None else dict[str, str]()
-    wishes: tuple[tuple[str, Kind, str], ...] = (
-        ("VAE", "vae", what.request.vae),
-        ("Refiner", "checkpoint", what.request.refiner),
-    )
-    for key, kind, wish in wishes:
-        if not wish or wish.lower() in ("auto", "automatic", "none"):
-            continue
-        try:
-            shelf.resolve(kind, wish)
-        except UsageError as error:
-            if told.get(key) != wish:
-                raise
-            note = f"the picture's {key}: {error}; it is painted without, and will differ"
-            request = replace(what.request, **{key.lower(): ""})
-            what = replace(what, request=request, notes=(*what.notes, note))
+    from sfumato.app.cli.painting.recorded import with_adapters
+
+    what = with_adapters(what, shelf)
+    what = _with_file(what, shelf, "VAE", "vae")
+    return _with_file(what, shelf, "Refiner", "checkpoint")
+
+
+def _with_file(what: Asked, shelf: Shelf, key: str, kind: Kind) -> Asked:
+    """The same with the VAE or the refiner, and without one of the picture that is nowhere."""
+    from sfumato.app.cli.painting.recorded import again, told
+    from sfumato.engine.pictures.values import named as plain
+
+    field = key.lower()
+    wish = {"vae": what.request.vae, "refiner": what.request.refiner}[field]
+    if not wish or wish.lower() in ("auto", "automatic", "none"):
+        return what
+    fields = what.found.record.fields if what.found is not None else dict[str, str]()
+    if plain(fields.get(key, "")) != plain(wish):
+        shelf.resolve(kind, wish)
+        return what
+    file = next((file for file in told(what) if file.kind == field), None)
+    path, note = (None, "") if file is None else again(shelf, kind, file)
+    if path is not None:
+        name = str(path) if note else wish
+        notes = (*what.notes, note) if note else what.notes
+        return replace(what, request=replace(what.request, **{field: name}), notes=notes)
+    try:
+        shelf.resolve(kind, wish)
+    except UsageError as error:
+        note = f"the picture's {key}: {error}; it is painted without, and will differ"
+        request = replace(what.request, **{field: ""})
+        return replace(what, request=request, notes=(*what.notes, note))
     return what
 
 

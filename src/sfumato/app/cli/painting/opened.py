@@ -52,9 +52,9 @@ def check_names(request: Request) -> None:
 
 
 def open_painter(
-    path: Path, vae: str, shelf: Shelf, styles: Styles, given: Mapping[str, Any]
+    path: Path, request: Request, shelf: Shelf, styles: Styles, given: Mapping[str, Any]
 ) -> Opened:
-    """Load a checkpoint and choose its VAE; raises what these raise."""
+    """Load a checkpoint with the weights and the VAE of a request; raises what these raise."""
     from sfumato.engine.autoencoding.choose import choose_vae
     from sfumato.engine.loading import load
     from sfumato.engine.painter import Painter
@@ -63,15 +63,16 @@ def open_painter(
         path,
         device=given.get("device") or "auto",
         dtype=given.get("dtype") or "auto",
-        weights=given.get("weights") or "live",
+        weights=request.weights,
     )
     try:
         baked = any(network.role == "vae" for network in model.networks)
-        choice = choose_vae(path, vae or "auto", shelf, baked=baked)
+        choice = choose_vae(path, request.vae or "auto", shelf, baked=baked)
         painter = Painter(
             model,
             shelf=shelf,
             vae=str(choice.path) if choice.path is not None else "none",
+            preview=given.get("preview_model") or "",
             styles=styles,
             offload=bool(given.get("offload")),
             compiled=bool(given.get("compile")),
