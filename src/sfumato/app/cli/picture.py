@@ -13,13 +13,22 @@ from sfumato.errors import SfumatoError
 
 if TYPE_CHECKING:
     from sfumato.engine.pictures.readers.found import Found
+    from sfumato.engine.prompt.styles import Styles
 
 
 @click.command(context_settings=HELP, epilog="Example: sfumato picture 00012-1234567.png")
 @click.argument("paths", nargs=-1, required=True, metavar="PICTURE...")
 @click.option("--text", "as_text", is_flag=True, help="Print the text in A1111's form, no more.")
+@click.option(
+    "--styles",
+    multiple=True,
+    metavar="FILE",
+    help="Name the styles of this styles.csv that the prompts hold, and show these without.",
+)
 @json_option("Print JSON.")
-def command(paths: tuple[str, ...], *, as_text: bool, as_json: bool) -> None:
+def command(
+    paths: tuple[str, ...], *, as_text: bool, styles: tuple[str, ...], as_json: bool
+) -> None:
     """Say what made PICTURE: program, prompts, settings, files.
 
     Reads what Sfumato, AUTOMATIC1111, Forge, ComfyUI, InvokeAI, NovelAI, Fooocus, Easy Diffusion,
@@ -28,6 +37,9 @@ def command(paths: tuple[str, ...], *, as_text: bool, as_json: bool) -> None:
 
     The exit status is 1 where a picture does not say how it was made.
     """
+    from sfumato.engine.prompt.styles import read_styles
+
+    known = read_styles(styles)
     status = 0
     answers: list[Json] = []
     shown = False
@@ -40,9 +52,9 @@ def command(paths: tuple[str, ...], *, as_text: bool, as_json: bool) -> None:
             complain(f"sfumato: {sentence}")
             continue
         if as_json:
-            answers.append(_json(path, found))
+            answers.append(_json(path, found, known))
         else:
-            _show(path, found, as_text=as_text, blank=shown)
+            _show(path, found, known, as_text=as_text, blank=shown)
             shown = True
     if as_json:
         emit_json(answers[0] if len(answers) == 1 else answers)
@@ -60,7 +72,7 @@ def _one(path: str) -> Found | SfumatoError | str:
     return found or f"{escape(path, 1000)}: does not say how it was made"
 
 
-def _show(path: str, found: Found, *, as_text: bool, blank: bool) -> None:
+def _show(path: str, found: Found, styles: Styles, *, as_text: bool, blank: bool) -> None:
     if blank:
         say("")
     if as_text:
@@ -68,7 +80,7 @@ def _show(path: str, found: Found, *, as_text: bool, blank: bool) -> None:
         return
     from sfumato.app.cli.picture_page import show
 
-    show(path, found)
+    show(path, found, styles)
 
 
 def safe(text: str) -> str:
@@ -86,10 +98,12 @@ def _text(found: Found) -> str:
     return found.raw if as_it_is else write_text(found.record)
 
 
-def _json(path: str, found: Found) -> Json:
+def _json(path: str, found: Found, styles: Styles) -> Json:
     from sfumato.engine.pictures.requests import to_request
+    from sfumato.engine.pictures.styled import recognised
     from sfumato.engine.pictures.told import told_files
 
+    plain, named = recognised(found.record, styles)
     files: list[Json] = [
         {"kind": file.kind, "name": file.name, "sha256": file.sha256, "autov3": file.autov3}
         for file in found.files or told_files(found.record)
@@ -97,8 +111,9 @@ def _json(path: str, found: Found) -> Json:
     return {
         "path": path,
         "program": found.program,
-        "prompt": found.record.prompt,
-        "negative": found.record.negative,
+        "prompt": plain.prompt,
+        "negative": plain.negative,
+        "styles": [*named],
         "settings": {**found.record.fields},
         "files": files,
         "notes": [*found.notes],

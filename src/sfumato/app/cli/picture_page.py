@@ -13,8 +13,10 @@ from sfumato.app.cli.picture import safe
 from sfumato.containers.text import escape
 from sfumato.engine.pictures.readers.found import Found
 from sfumato.engine.pictures.requests import to_request
+from sfumato.engine.pictures.styled import recognised
 from sfumato.engine.pictures.told import told_files
 from sfumato.engine.pictures.used import FileUsed
+from sfumato.engine.prompt.styles import Styles
 
 LONGEST = 4000
 """characters of a prompt or a setting that are shown; --text and --json show all"""
@@ -25,8 +27,8 @@ HASHES = ("Model hash", "VAE hash", "Lora hashes", "TI hashes", "Hypernet hashes
 Row = tuple[str, Text | str]
 
 
-def show(path: str, found: Found) -> None:
-    """Print what `found` tells."""
+def show(path: str, found: Found, styles: Styles) -> None:
+    """Print what `found` tells, with styles that its prompts hold under their names."""
     console = paper()
     console.print(
         Text.assemble((escape(path, 1000), "bold"), (f"  {escape(found.program)}", "dim"))
@@ -34,7 +36,7 @@ def show(path: str, found: Found) -> None:
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True)
     grid.add_column(overflow="fold")
-    for rows in (_prompts(found), _settings(found), _files(found)):
+    for rows in (_prompts(found, styles), _settings(found), _files(found)):
         for label, value in rows:
             grid.add_row(label, value)
         grid.add_row()
@@ -46,8 +48,10 @@ def show(path: str, found: Found) -> None:
         console.print(Padding(sentences, (0, 0, 0, 2)))
 
 
-def _prompts(found: Found) -> Iterator[Row]:
-    for label, text in (("prompt", found.record.prompt), ("negative", found.record.negative)):
+def _prompts(found: Found, styles: Styles) -> Iterator[Row]:
+    plain, named = recognised(found.record, styles)
+    texts = (("prompt", plain.prompt), ("negative", plain.negative), ("styles", ", ".join(named)))
+    for label, text in texts:
         if text:
             yield label, Text(_short(text))
 

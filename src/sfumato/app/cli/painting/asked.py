@@ -68,9 +68,21 @@ def _start(given: Given, image: Image | None, mask: Image | None) -> Asked:
     if found is None:
         raise UsageError(f"{escape(source)}: does not say how it was made")
     request, notes = to_request(found.record, image=image, mask=mask)
+    request, styled = _with_styles(request, given)
     # Our own pictures keep what was said when they were painted; it will be said again.
     differences = () if found.program == "Sfumato" else found.notes
-    return Asked(request, (*differences, *notes), found)
+    return Asked(request, (*differences, *notes, *styled), found)
+
+
+def _with_styles(request: Request, given: Given) -> tuple[Request, tuple[str, ...]]:
+    """The request with the styles of --styles that its prompts hold taken out and named."""
+    from sfumato.engine.pictures.styled import with_styles
+    from sfumato.engine.prompt.styles import read_styles
+
+    found = with_styles(request, read_styles(given.get("styles") or ()))
+    if not found.styles:
+        return request, ()
+    return found, (f"its prompts hold the styles {escape(', '.join(found.styles), 400)}",)
 
 
 def _picture(given: Given, name: str) -> Image | None:
