@@ -235,6 +235,8 @@ def test_a_dry_run_refuses_what_would_be_refused_at_the_headers(
         (("a", "--init", "nowhere.png"), 1, "nowhere.png"),
         (("a", "--preview", "p.gif"), 2, "end in"),
         (("a", "--preview", "no/p.png"), 1, "no preview"),
+        (("a", "--preview-model", "taesd"), 2, "--preview FILE"),
+        (("a", "--preview", "p.png", "--preview-model", "taesd"), 2, "preview decoder"),
         (("a", "-o", "no/a.png"), 1, "no folder"),
         (("a", "--weights", "ema"), 1, "EMA"),
     ],
@@ -302,6 +304,23 @@ def test_a_preview_is_there_and_whole_while_steps_are_made(
     assert run(capsys, *words, "--preview", tmp_path / "p.jpg")[0] == 0
     with Image.open(tmp_path / "p.jpg") as image:
         assert image.format == "JPEG" and min(image.size) > 0
+
+
+def test_previews_are_made_by_the_model_that_is_named(
+    capsys: Capture, studio: Path, tmp_path: Path
+) -> None:
+    from sfumato.catalogue.trees.tiny_vae import TinyVAE, tiny_half_shapes
+    from sfumato.containers.save import save
+    from toys import random_tensors
+
+    (tmp_path / "VAE-approx").mkdir()
+    half = tiny_half_shapes(TinyVAE(4, 8, encoder=False))
+    save(tmp_path / "VAE-approx" / "taesd.safetensors", random_tensors(half))
+    words = ("a fox", "--models", studio, "--models", tmp_path, *SMALL, "-o", tmp_path / "a.png")
+    shown = ("--preview", tmp_path / "p.png", "--preview-model", "taesd")
+    assert run(capsys, *words, *shown)[0] == 0
+    with Image.open(tmp_path / "p.png") as image:
+        assert image.size == (32, 32)  # a linear map gives one pixel for each of the latent
 
 
 def interrupted(self: Painter, request: Request) -> Iterator[Progress | Picture]:

@@ -12,7 +12,7 @@ from sfumato.app.cli.console import emit_json, say
 from sfumato.app.cli.painting.asked import asked
 from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, styles_of, with_files
 from sfumato.app.cli.painting.output import Output, output
-from sfumato.app.cli.painting.run import paint_all, preview_path
+from sfumato.app.cli.painting.run import PREVIEW, paint_all, preview_path
 from sfumato.app.cli.painting.setting import HeadedCommand, Setting
 from sfumato.app.cli.painting.settings import REQUEST
 from sfumato.app.cli.painting.telling import Telling, summary
@@ -31,8 +31,7 @@ OUTPUT: tuple[Setting, ...] = (
             str, metavar="FILE|DIR"),
     Setting("--format", "Output", "Of the files in a folder. [png]", word("png", "webp", "jpeg")),
     Setting("--force", "Output", "Replace FILE if it is there."),
-    Setting("--preview", "Output", "A small picture of what there is so far.", str,
-            metavar="FILE"),
+    *PREVIEW,
     Setting("--dry-run", "Output", "Look everything up; load and paint nothing."),
 )  # fmt: skip
 
@@ -59,7 +58,7 @@ def command(prompt: str | None, as_json: bool, **given: Any) -> None:  # noqa: A
     shelf, styles = shelf_of(given), styles_of(given)
     what = with_files(what, shelf)
     path, notes = checkpoint_of(what, shelf)
-    preview = preview_path(given["preview"])
+    preview = preview_path(given, shelf)
     telling = Telling(quiet=as_json)
     telling.say(*what.notes, *notes)
     job = Job(what.request, path, shelf, styles, target, preview, given)
@@ -90,7 +89,7 @@ def _foretell(job: Job, telling: Telling) -> None:
     from sfumato.app.cli.painting.opened import check_names
 
     check_names(job.request)
-    plan, sentences = foretold(job.checkpoint, job.request.vae, job.shelf, job.given)
+    plan, sentences = foretold(job.checkpoint, job.request, job.shelf, job.given)
     telling.say(*sentences, *remarked(job.request, plan, job.shelf, job.styles))
     telling.say(f"would be written: {job.target.describe()}")
 

@@ -15,7 +15,7 @@ from sfumato.app.cli.painting.asked import Asked, asked
 from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, styles_of, with_files
 from sfumato.app.cli.painting.lookups import lookups
 from sfumato.app.cli.painting.output import Output, output
-from sfumato.app.cli.painting.run import preview_path
+from sfumato.app.cli.painting.run import PREVIEW, preview_path
 from sfumato.app.cli.painting.setting import HeadedCommand, Setting
 from sfumato.app.cli.painting.settings import REQUEST
 from sfumato.app.cli.painting.telling import Telling
@@ -55,8 +55,7 @@ OUTPUT: tuple[Setting, ...] = (
             metavar="DIR"),
     Setting("--format", "Output", "Of files in folders. [png]", word("png", "webp", "jpeg")),
     Setting("--force", "Output", "Replace FILE if it is there."),
-    Setting("--preview", "Output", "A small picture of what there is so far.", str,
-            metavar="FILE"),
+    *PREVIEW,
     Setting("--dry-run", "Output", "Check everything; load and paint nothing."),
 )  # fmt: skip
 
@@ -119,7 +118,7 @@ def _job(what: Asked, given: dict[str, Any], telling: Telling) -> Job:
     plan = plan_grid(request, (x, y, z), vary=_varied(given["vary_seeds"] or ""))
     largest = max((plan.request(place) for place in plan.places()), key=_area)
     check_size(plan, largest.width or SMALL, largest.height or SMALL)
-    return Job(plan, shelf, styles, target, preview_path(given["preview"]), given)
+    return Job(plan, shelf, styles, target, preview_path(given, shelf), given)
 
 
 def _with_model(what: Asked, shelf: Shelf, axes: list[Axis | None], telling: Telling) -> Request:

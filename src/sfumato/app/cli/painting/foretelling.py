@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def foretold(
-    path: Path, vae: str, shelf: Shelf, given: Mapping[str, Any]
+    path: Path, request: Request, shelf: Shelf, given: Mapping[str, Any]
 ) -> tuple[Plan, list[str]]:
     """What a checkpoint is, and sentences on it and its VAE.
 
@@ -34,10 +34,10 @@ def foretold(
 
     placement(given.get("device") or "auto", given.get("dtype") or "auto")
     with open_model(path) as file:
-        plan = plan_of(file, given.get("weights") or "live")
+        plan = plan_of(file, request.weights)
     variant = f" {plan.variant}" if plan.variant else ""
     what = f"{escape(path.name)}: {TITLES[plan.family]}{variant}, predicts {plan.prediction}"
-    choice = choose_vae(path, vae or "auto", shelf, baked="vae" in plan.parts)
+    choice = choose_vae(path, request.vae or "auto", shelf, baked="vae" in plan.parts)
     if choice.path is not None:
         with open_model(choice.path):
             pass
@@ -62,9 +62,11 @@ def remarked(request: Request, plan: Plan, shelf: Shelf, styles: Styles) -> Iter
 def _called(texts: Texts, shelf: Shelf) -> Iterator[str]:
     """What becomes of the files that tags name: none of them is opened further than its headers."""
     yield from texts.calls.notes
-    wanted: list[tuple[Kind, str]] = [("lora", call.name) for call in texts.calls.loras]
-    wanted += [("hypernetwork", call.name) for call in texts.calls.hypernetworks]
-    for kind, name in wanted:
+    loras: list[tuple[Kind, str]] = [("lora", call.name) for call in texts.calls.loras]
+    acting: list[tuple[Kind, str]] = [
+        ("hypernetwork", call.name) for call in texts.calls.hypernetworks
+    ]
+    for kind, name in (*loras, *acting):
         try:
             found = shelf.resolve(kind, name, paths=False)
         except UsageError as error:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sfumato.app.cli.painting.bar import Advance, step_bar
 from sfumato.app.cli.painting.output import ENDINGS, check_writable
+from sfumato.app.cli.painting.setting import Setting
 from sfumato.containers.atomic import destination, translated
 from sfumato.containers.source import is_folder
 from sfumato.errors import Refused
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sfumato.engine.pictures.picture import Picture
     from sfumato.engine.progress import Progress
     from sfumato.engine.request import Request
+    from sfumato.library.find import Shelf
 
 EVERY = 3
 """steps from one preview to the next"""
@@ -28,8 +30,19 @@ EVERY = 3
 LABELS = {"paint": "paint", "enlarge": "paint, larger"}
 
 
-def preview_path(name: str | None) -> Path | None:
-    """Where previews go, checked before anything is painted."""
+PREVIEW: tuple[Setting, ...] = (
+    Setting("--preview", "Output", "A small picture of what there is so far.", str,
+            metavar="FILE"),
+    Setting("--preview-model", "Output", "A TAESD or VAE-approx that makes it. [a map fitted to "
+            "the VAE]", str, metavar="FILE|NAME"),
+)  # fmt: skip
+
+
+def preview_path(given: Mapping[str, Any], shelf: Shelf) -> Path | None:
+    """Where previews go, checked before anything is painted, as is the model that makes them."""
+    name, model = given.get("preview"), given.get("preview_model")
+    if name is None and model is not None:
+        raise click.UsageError("--preview-model makes previews: say where, with --preview FILE")
     if name is None:
         return None
     path = Path(name)
@@ -39,6 +52,8 @@ def preview_path(name: str | None) -> Path | None:
         raise Refused(f"{path}: no preview can be written there")
     with translated(path, 0):
         check_writable(path, destination(path, force=True).parent)
+    if model is not None:
+        shelf.resolve("preview", model)
     return path
 
 
