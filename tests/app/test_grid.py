@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from sfumato.app.cli import main
+from sfumato.app.cli.painting.telling import Telling
 from sfumato.engine import loading
 from sfumato.engine.painter import Painter
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.request import Request
+from sfumato.errors import Refused
 
 Capture = pytest.CaptureFixture[str]
 
@@ -110,6 +112,51 @@ def test_a_failing_cell_stays_blank_and_the_others_are_painted(
     assert [bool(cell["error"]) for cell in told["cells"]] == [True, True, False, False]
 
 
+def test_errors_that_differ_in_numbers_alone_are_said_once(
+    capsys: Capture, studio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: Painter, request: Request) -> Iterator[Progress | Picture]:
+        if request.guidance.scale > 4:
+            raise Refused(f"v1.5: CFG {request.guidance.scale:g} is above 4.5")
+        return real(self, request)
+
+    real = Painter.paint
+    monkeypatch.setattr(Painter, "paint", failing)
+    words = ("a fox", "--models", studio, *SMALL, "-x", "cfg: 4-9", "-o", tmp_path / "g.png")
+    status, _, told = run(capsys, *words)
+    assert status == 1 and told.count("is above") == 1 and "5 cells stay blank" in told
+    errors = [cell["error"] for cell in answer(capsys, *words, "--force", status=1)["cells"]]
+    assert errors[1:] == [f"v1.5: CFG {cfg} is above 4.5" for cfg in range(5, 10)]
+
+
+def test_reports_that_differ_in_numbers_alone_are_said_once_and_all_kept(
+    capsys: Capture, studio: Path, tmp_path: Path
+) -> None:
+    axis = ("-x", "lora: ink:0.5-1.5 (+0.5)")
+    words = ("a fox", "--models", studio, *SMALL, *axis, "-o", tmp_path / "g.png")
+    told = run(capsys, *words)[2]
+    assert told.count("tensors of LoRA") == 1 and "2 more sentences like these" in told
+    applied = answer(capsys, *words, "--force")["applied"]
+    assert [report["strength"] for report in applied] == [0.5, 1, 1.5]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "alike"),
+    [
+        ("70×65 pixels became 64×64", "33×32 pixels became 32×32", True),
+        ("LoRA ink at 0.5 by 1e-05 %", "LoRA ink at -1 by 3 %", True),
+        ("v1-5.ckpt: is damaged", "v1-4.ckpt: is damaged", False),
+        ("models/1.ckpt: is damaged", "models/2.ckpt: is damaged", False),
+        ("1.ckpt: is damaged", "2.ckpt: is damaged", False),
+        ("LoRA ink2 applies", "LoRA ink3 applies", False),
+    ],
+)
+def test_numbers_inside_of_names_tell_sentences_apart(one: str, other: str, alike: bool) -> None:
+    telling = Telling(quiet=True)
+    telling.fold(one, other)
+    assert telling.notes == [one, other] and telling.folded == int(alike)
+
+
 def test_a_grid_of_nothing_but_failures_writes_no_sheet(
     capsys: Capture, studio: Path, tmp_path: Path
 ) -> None:
@@ -137,6 +184,38 @@ def test_ctrl_c_writes_the_sheet_of_what_is_finished(
     assert printed == f"{tmp_path}/g.png\n" and "X Values: 4-7" in parameters(tmp_path / "g.png")
 
 
+def test_every_table_of_the_third_axis_can_be_a_sheet_of_its_own(
+    capsys: Capture, studio: Path, tmp_path: Path
+) -> None:
+    axes = ("-x", "cfg: 4, 7", "-z", "seed: 8, 9", "--sheets", tmp_path / "tables")
+    words = ("a fox", "--models", studio, *SMALL, *axes, "-o", tmp_path / "g.png")
+    status, printed, _ = run(capsys, *words)
+    paths = [Path(line) for line in printed.split()]
+    assert status == 0 and [path.name for path in paths] == ["g.png", "00000-8.png", "00001-9.png"]
+    assert "Seed: 9" in parameters(paths[2]) and "Z Type" not in parameters(paths[2])
+    with Image.open(paths[0]) as whole, Image.open(paths[1]) as table:
+        assert whole.height > 1.5 * table.height and whole.width == table.width
+
+
+def test_axes_are_exchanged_where_that_is_asked_for(capsys: Capture, studio: Path) -> None:
+    words = ("a fox", "--models", studio, *SMALL, "-x", "cfg: 4, 7", "-y", "seed: 1, 2")
+    told = run(capsys, *words, "--swap", "x-y", "--dry-run")[2]
+    assert "columns: Seed: 1, 2" in told and "rows: CFG Scale: 4, 7" in told
+    assert "tables: CFG Scale: 4, 7" in run(capsys, *words, "--swap", "x-z", "--dry-run")[2]
+
+
+def test_a_dry_run_tells_what_cells_would_say_and_which_would_stay_blank(
+    capsys: Capture, studio: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "bad.safetensors").write_bytes(b"not a model at all, just some text")
+    axes = ("-x", f"checkpoint: {tmp_path}/bad.safetensors, lighthouse", "-y", "cfg: 4, 7")
+    words = ("a [fox:1.3] <lora:nope>", "--models", studio, *SMALL, "--size", "35x33", *axes)
+    status, _, told = run(capsys, *words, "--dry-run")
+    assert status == 0 and told.count("would stay blank") == 1
+    for what in ("no LoRA nope", "[fox:1.3]", "35×33 pixels became", "32×32, 1 step of Euler"):
+        assert told.count(what) == 1
+
+
 def test_a_dry_run_counts_and_writes_nothing(capsys: Capture, studio: Path, tmp_path: Path) -> None:
     words = ("a fox", "--models", studio, *SMALL, "-x", "steps: 1-4", "-y", "seed: 1, 2")
     status, out, told = run(capsys, *words, "-o", tmp_path / "new", "--dry-run")
@@ -157,6 +236,8 @@ def test_a_dry_run_counts_and_writes_nothing(capsys: Capture, studio: Path, tmp_
         (("a fox", "-x", "hires steps: 1"), 2, "second pass"),
         (("a fox", "-x", "seed: 1-900", "-y", "steps: 1-9"), 2, "megapixels"),
         (("a fox", "-x", "cfg: 7", "--vary-seeds", "w"), 2, "name axes"),
+        (("a fox", "-x", "cfg: 7", "--sheets", "tables"), 2, "-z"),
+        (("a fox", "-x", "cfg: 7", "--cells", "cells.png"), 2, "a folder"),
         (("a fox", "-x", "cfg: 7", "-o", "no/g.png"), 1, "no folder"),
         (("a fox", "-x", "cfg: 7", "--sampler", "Oiler"), 2, "nearest is Euler"),
     ],

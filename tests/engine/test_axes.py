@@ -212,6 +212,16 @@ def test_steps_of_all_cells_are_counted_with_the_second_pass() -> None:
     assert plan.steps() == 2 * 3 * ((5 + 3) + (10 + 3))
 
 
+def test_steps_over_a_picture_are_those_that_are_run_and_every_picture_counts() -> None:
+    from PIL import Image
+
+    from sfumato.engine.request import Init
+
+    base = replace(BASE, steps=20, batch=3, init=Init(Image.new("RGB", (8, 8)), denoise=0.75))
+    plan = plan_grid(base, (axis("cfg: 1, 2", base), None, None))
+    assert plan.steps() == 2 * 3 * 16
+
+
 def test_seeds_count_up_along_the_axes_that_vary_them() -> None:
     axes = (axis("cfg: 1-3"), axis("steps: 1, 2"), axis("eta: 0, 1"))
     seeds = [plan.request(place).seed for plan in (Plan(BASE, axes, (True, True, True)),)
@@ -259,3 +269,23 @@ def test_seeds_that_are_drawn_are_drawn_once_and_told() -> None:
     told = [seeds.request(place).seed for place in seeds.places()]
     assert told[1] == 7 and -1 not in told and len(set(told)) == 3
     assert seeds.fields()["Fixed X Values"] == ", ".join(map(str, told))
+
+
+def test_seeds_may_be_drawn_for_every_cell_and_stay_what_they_are() -> None:
+    base = replace(BASE, seed=-1, variation=replace(BASE.variation, strength=0.5))
+    axes = (axis("cfg: 1-3", base), axis("eta: 0, 1", base), None)
+    plan = plan_grid(base, axes, keep_random=True)
+    seeds = [plan.request(place).seed for place in plan.places()]
+    assert len({*seeds} - {-1}) == 6
+    assert len({plan.request(place).variation.seed for place in plan.places()} - {-1}) == 6
+    assert [plan.request(place).seed for place in plan.places()] == seeds
+    fixed = plan_grid(replace(base, seed=7), (axis("seed: -1, 7", base), axes[0], None),
+                      keep_random=True)  # fmt: skip
+    told = [fixed.request(place).seed for place in fixed.places()]
+    assert told.count(7) == 3 and len({*told}) == 4 and "Fixed X Values" not in fixed.fields()
+
+
+def test_a_variation_seed_is_drawn_once_for_all_cells() -> None:
+    base = replace(BASE, variation=replace(BASE.variation, strength=0.5))
+    plan = plan_grid(base, (axis("cfg: 1-3", base), None, None))
+    assert len({plan.request(place).variation.seed for place in plan.places()} - {-1}) == 1

@@ -26,6 +26,7 @@ from sfumato.engine.grid.parameters import PARAMETERS
 from sfumato.engine.grid.plan import Plan, check_size, plan_grid
 
 if TYPE_CHECKING:
+    from sfumato.engine.loading import Plan as LoadPlan
     from sfumato.engine.prompt.styles import Styles
     from sfumato.engine.request import Request
     from sfumato.library.find import Shelf
@@ -36,12 +37,16 @@ SMALL = 512
 INTERRUPTED = 130
 """exit status, as shells have it"""
 
+SWAPS = ("x-y", "x-z", "y-z")
+
 AXES: tuple[Setting, ...] = (
     Setting("-x", "Axes", "Columns.", str, metavar="'NAME: VALUES'"),
     Setting("-y", "Axes", "Rows.", str, metavar="'NAME: VALUES'"),
     Setting("-z", "Axes", "Tables, one below the other.", str, metavar="'NAME: VALUES'"),
     Setting("--vary-seeds", "Axes", "Count the seed up along these axes: x, xy …", str,
             metavar="AXES"),
+    Setting("--keep-random-seeds", "Axes", "Draw a seed of -1 anew for every cell."),
+    Setting("--swap", "Axes", "Exchange two axes.", word(*SWAPS)),
     Setting("--labels/--no-labels", "Axes", "Whether values are written beside. [yes]"),
     Setting("--margin", "Axes", "Pixels between pictures.", click.IntRange(0, 1000)),
 )  # fmt: skip
@@ -53,6 +58,8 @@ OUTPUT: tuple[Setting, ...] = (
             "[the current folder]", str, metavar="FILE|DIR"),
     Setting("--cells", "Output", "Write every picture by itself too, numbered.", str,
             metavar="DIR"),
+    Setting("--sheets", "Output", "Write every table of -z as a sheet of its own too, numbered.",
+            str, metavar="DIR"),
     Setting("--format", "Output", "Of files in folders. [png]", word("png", "webp", "jpeg")),
     Setting("--force", "Output", "Replace FILE if it is there."),
     *PREVIEW,
@@ -88,10 +95,11 @@ def command(prompt: str | None, as_json: bool, **given: Any) -> None:  # noqa: A
     telling = Telling(quiet=as_json)
     job = _job(what, given, telling)
     telling.say(*_sentences(job.plan))
-    status = 0 if given["dry_run"] else _paint(job, telling, as_json=as_json)
-    if given["dry_run"] and as_json:
+    if not given["dry_run"]:
+        sys.exit(_paint(job, telling, as_json=as_json))
+    _foretell(job, telling)
+    if as_json:
         emit_json(telling.to_json(sheet=None, cells=[]))
-    sys.exit(status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +116,22 @@ class Job:
 
 def _job(what: Asked, given: dict[str, Any], telling: Telling) -> Job:
     target = output(given["output"], given["format"], many=1, force=bool(given["force"]))
-    if given["cells"]:
-        output(given["cells"], None, many=1, force=False)
+    for folder in ("cells", "sheets"):
+        if given[folder] and not output(given[folder], None, many=1, force=True).folder:
+            raise click.UsageError(f"--{folder} {given[folder]}: is to be a folder")
+    if given["sheets"] and not given["z"]:
+        raise click.UsageError("--sheets are the tables of an axis: -z")
     shelf, styles = shelf_of(given), styles_of(given)
     known = lookups(shelf, styles)
-    read = [read_axis(given[name], what.request, known) if given[name] else None for name in "xyz"]
+    texts = {name: given[name] for name in "xyz"}
+    if given["swap"]:
+        one, _, other = given["swap"].partition("-")
+        texts |= {one: texts[other], other: texts[one]}
+    read = [read_axis(text, what.request, known) if text else None for text in texts.values()]
     request = _with_model(with_files(what, shelf), shelf, read, telling)
     x, y, z = read
-    plan = plan_grid(request, (x, y, z), vary=_varied(given["vary_seeds"] or ""))
+    vary = _varied(given["vary_seeds"] or "")
+    plan = plan_grid(request, (x, y, z), vary=vary, keep_random=bool(given["keep_random_seeds"]))
     largest = max((plan.request(place) for place in plan.places()), key=_area)
     check_size(plan, largest.width or SMALL, largest.height or SMALL)
     return Job(plan, shelf, styles, target, preview_path(given, shelf), given)
@@ -148,7 +164,31 @@ def _sentences(plan: Plan) -> Iterator[str]:
         if axis is not None:
             yield f"{name}: {axis.parameter.label}: {', '.join(axis.labels)}"
     nx, ny, nz = plan.shape
-    yield f"{nx * ny * nz} cells, {plan.steps():,} steps"
+    cells, steps = nx * ny * nz, plan.steps()
+    yield f"{cells} cell{'' if cells == 1 else 's'}, {steps:,} step{'' if steps == 1 else 's'}"
+
+
+def _foretell(job: Job, telling: Telling) -> None:
+    """What would be painted, and why a cell would stay blank."""
+    from sfumato.app.cli.painting.foretelling import foretold, remarked
+    from sfumato.app.cli.painting.opened import check_names
+    from sfumato.errors import SfumatoError
+
+    check_names(job.plan.base)
+    plans: dict[tuple[str, str, str], LoadPlan] = {}
+    for place in job.plan.places():
+        request = job.plan.request(place)
+        files = (request.model, request.vae, request.weights)
+        try:
+            if files not in plans:
+                path = job.shelf.find("checkpoint", request.model)
+                plans[files], sentences = foretold(path, request, job.shelf, job.given)
+                telling.say(*sentences)
+            telling.fold(*remarked(request, plans[files], job.shelf, job.styles))
+        except SfumatoError as error:
+            if telling.is_new(str(error)):
+                telling.say(f"{job.plan.called(place)} would stay blank: {error}")
+    telling.say(f"would be written: {job.target.describe()}")
 
 
 def _paint(job: Job, telling: Telling, *, as_json: bool) -> int:
@@ -162,10 +202,14 @@ def _paint(job: Job, telling: Telling, *, as_json: bool) -> int:
     if whole:
         table.check()
     path = table.write()
+    sheets = [str(sheet) for sheet in table.write_tables()]
     if as_json:
-        emit_json(telling.to_json(sheet=str(path) if path else None, cells=table.cells))
+        told = telling.to_json(
+            sheet=str(path) if path else None, sheets=[*sheets], cells=table.cells
+        )
+        emit_json(told)
     elif path is not None:
-        say(str(path))
+        say("\n".join((str(path), *sheets)))
     if not whole:
         complain(f"sfumato: interrupted; {len(table.pictures)} cells are finished")
         return INTERRUPTED

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sfumato.engine.grid.axes import Axis
 from sfumato.engine.pictures.plots import AxisUsed, axes_fields
 from sfumato.engine.request import Request
+from sfumato.engine.sampling.strength import picture_steps
 from sfumato.errors import UsageError
 
 MEGAPIXELS = 200
@@ -37,6 +38,8 @@ class Plan:
     """columns, rows, sheets"""
     vary: tuple[bool, bool, bool] = (False, False, False)
     """along which axes the seed counts up"""
+    drawn: tuple[tuple[int, int], ...] = ()
+    """for each cell of its own: what a seed and a variation seed of -1 stand for"""
 
     @property
     def shape(self) -> Place:
@@ -58,7 +61,9 @@ class Plan:
         pairs = [(axis, index) for axis, index in zip(self.axes, place, strict=True) if axis]
         for axis, index in sorted(pairs, key=lambda pair: pair[0].parameter.late):
             request = axis.put(request, index)
-        if request.seed < 0 or not any(self.vary):
+        if self.drawn:
+            request = _with_drawn(request, self.drawn[self._number(place)])
+        if not any(self.vary):
             return request
         nx, ny, _ = self.shape
         x, y, z = (i if on else 0 for i, on in zip(place, self.vary, strict=True))
@@ -66,8 +71,18 @@ class Plan:
         along_z = along_y * (ny if self.vary[1] else 1)
         return replace(request, seed=request.seed + x + y * along_y + z * along_z)
 
+    def called(self, place: Place) -> str:
+        """The values of a cell, as a person says them."""
+        pairs = zip(self.axes, place, strict=True)
+        return ", ".join(axis.title(index) for axis, index in pairs if axis is not None)
+
+    def _number(self, place: Place) -> int:
+        """Of a cell among all, as a sheet is read."""
+        nx, ny, _ = self.shape
+        return place.x + nx * (place.y + ny * place.z)
+
     def steps(self) -> int:
-        """Steps of all cells, as asked for: painting over a picture takes fewer."""
+        """Steps of all cells."""
         return sum(steps_of(self.request(place)) for place in self.places())
 
     def fields(self) -> dict[str, str]:
@@ -75,8 +90,16 @@ class Plan:
         return axes_fields([_used(axis) for axis in self.axes if axis])
 
 
+def _with_drawn(request: Request, drawn: tuple[int, int]) -> Request:
+    """Seeds of -1 become those that were drawn for the cell."""
+    seed = drawn[0] if request.seed < 0 else request.seed
+    own = drawn[1] if request.variation.seed < 0 else request.variation.seed
+    return replace(request, seed=seed, variation=replace(request.variation, seed=own))
+
+
 def _used(axis: Axis) -> AxisUsed:
-    fixed = ", ".join(axis.labels) if axis.parameter.name in SEEDS else ""
+    seeds = axis.parameter.name in SEEDS and -1 not in axis.values
+    fixed = ", ".join(axis.labels) if seeds else ""
     return AxisUsed(axis.parameter.label, axis.text, fixed)
 
 
@@ -85,10 +108,12 @@ def plan_grid(
     axes: tuple[Axis | None, Axis | None, Axis | None],
     *,
     vary: tuple[bool, bool, bool] = (False, False, False),
+    keep_random: bool = False,
 ) -> Plan:
     """A plan of these axes, checked as a whole.
 
     Seeds of -1 are drawn now, one for all cells, so that nothing differs but what the axes say.
+    keep_random: one for each cell instead.
     Raises UsageError where there is no axis, one parameter is on two axes, a parameter would
     change nothing, or the sheets would be larger than MEGAPIXELS.
     """
@@ -98,9 +123,12 @@ def plan_grid(
     twice = {p.name for p in named if named.count(p) > 1 and p.kind != "search"}
     if twice:
         raise UsageError(f"{min(twice)} is on two axes")
-    base = replace(base, seed=draw_seed()) if base.seed < 0 else base
-    x, y, z = (_with_seeds(axis) for axis in axes)
-    plan = Plan(base, (x, y, z), vary)
+    if keep_random:
+        plan = Plan(base, axes, vary)
+        plan = replace(plan, drawn=tuple((draw_seed(), draw_seed()) for _ in plan.places()))
+    else:
+        x, y, z = (_with_seeds(axis) for axis in axes)
+        plan = Plan(_with_drawn(base, (draw_seed(), draw_seed())), (x, y, z), vary)
     first = plan.request(Place(0, 0, 0))
     last = plan.request(Place(*(size - 1 for size in plan.shape)))
     for parameter in named:
@@ -134,6 +162,11 @@ def check_size(plan: Plan, width: int, height: int) -> None:
 
 
 def steps_of(request: Request) -> int:
-    """Steps of one request, both passes and all batches."""
-    second = (request.hires.steps or request.steps) if request.hires else 0
-    return (request.steps + second) * request.count
+    """Steps of all pictures of one request, both passes."""
+    first, init = request.steps, request.init
+    if init is not None:
+        length, encode = picture_steps(request.steps, init.denoise, exact=init.exact_steps)
+        first = encode + 1 if length else 0
+    larger = request.hires if init is None or init.inpaint is None else None
+    second = (larger.steps or request.steps) if larger else 0
+    return (first + second) * request.count * request.batch

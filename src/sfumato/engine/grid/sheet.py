@@ -21,15 +21,19 @@ def grid_sheet(
     *,
     labels: bool = True,
     gap: int | None = None,
+    table: int | None = None,
 ) -> Picture:
     """All tables of a grid as one picture, its record that of the first cell with the axes added.
 
-    Places that are in neither mapping stay white. Raises UsageError where the sheet would exceed
-    200 megapixels, and ValueError without a single picture.
+    table: which one alone, as if there were no third axis. Places that are in neither mapping stay
+    white. Raises UsageError where the sheet would exceed 200 megapixels, and ValueError without a
+    single picture.
     """
+    nx, ny, nz = plan.shape
+    if table is not None:
+        pictures = {place: one for place, one in pictures.items() if place.z == table}
     if not pictures:
         raise ValueError("a sheet needs a picture")
-    nx, ny, nz = plan.shape
     tables = [
         Sheet(
             [[_cell(Place(x, y, z), pictures, errors) for x in range(nx)] for y in range(ny)],
@@ -37,11 +41,12 @@ def grid_sheet(
             _titles(plan, 1) if labels else (),
             _titles(plan, 2)[z] if labels and plan.axes[2] else "",
         )
-        for z in range(nz)
+        for z in (range(nz) if table is None else (table,))
     ]
     first = next(pictures[place] for place in plan.places() if place in pictures)
     fields = {key: value for key, value in first.record.fields.items() if key != LAST}
-    fields |= plan.fields() | {LAST: first.record.fields.get(LAST, "")}
+    told = plan if table is None else replace(plan, axes=(*plan.axes[:2], None))
+    fields |= told.fields() | {LAST: first.record.fields.get(LAST, "")}
     return replace(
         first,
         image=draw_sheets(tables, gap=gap),

@@ -69,9 +69,29 @@ class Table:
         )
         return self.target.save(sheet, 0)
 
+    def write_tables(self) -> list[Path]:
+        """Write every table that has a picture as a sheet of its own, where that was wanted."""
+        folder = self.given.get("sheets")
+        if not folder:
+            return []
+        suffix, paths = SUFFIXES[self.given.get("format") or "png"], list[Path]()
+        for table in sorted({place.z for place in self.pictures}):
+            sheet = grid_sheet(
+                self.plan, self.pictures, self.errors, labels=self.given.get("labels") is not False,
+                gap=self.given.get("margin"), table=table,
+            )  # fmt: skip
+            paths.append(sheet.save_numbered(folder, suffix=suffix))
+        return paths
+
     def check(self) -> None:
         """Count the cells that failed; raises Refused where all did."""
-        self.telling.say(f"{len(self.errors)} cells stay blank" if self.errors else "")
+        if self.telling.folded:
+            many = f"{self.telling.folded} more sentence{'s' if self.telling.folded > 1 else ''}"
+            self.telling.say(f"{many} like these, with other numbers: --json tells all")
+        blank = len(self.errors)
+        self.telling.say(
+            f"{blank} cell{'s stay' if blank > 1 else ' stays'} blank" if blank else ""
+        )
         if self.errors and not self.pictures:
             raise Refused(f"no cell could be painted: {next(iter(self.errors.values()))}")
 
@@ -79,18 +99,17 @@ class Table:
         """Tell of a cell, and write its pictures where they were wanted."""
         self.behind += steps_of(cell.request)
         paths: list[Json] = []
+        self.telling.reports(easel.applied, folded=True)
         for picture in cell.events:
             if isinstance(picture, Picture):
                 check_size(self.plan, *picture.image.size)
                 self.pictures.setdefault(cell.place, picture)
-                self.telling.say(*picture.notes)
+                self.telling.fold(*picture.notes)
                 paths += self._kept(picture)
-        self.telling.reports(easel.applied)
         if cell.error:
             self.errors[cell.place] = cell.error
-            known = list(self.errors.values()).count(cell.error) > 1
-            if not self.telling.quiet and not known:
-                complain(f"  {self._called(cell.place)} stays blank: {cell.error}")
+            if self.telling.is_new(cell.error) and not self.telling.quiet:
+                complain(f"  {self.plan.called(cell.place)} stays blank: {cell.error}")
         self.cells.append(
             {"place": [*cell.place], "seed": cell.request.seed, "error": cell.error or None,
              "paths": paths}
@@ -102,11 +121,6 @@ class Table:
             return []
         suffix = SUFFIXES[self.given.get("format") or "png"]
         return [str(picture.save_numbered(folder, suffix=suffix))]
-
-    def _called(self, place: Place) -> str:
-        """The values of a cell."""
-        pairs = zip(self.plan.axes, place, strict=True)
-        return ", ".join(axis.title(index) for axis, index in pairs if axis is not None)
 
     def _move(self, progress: Progress, advance: Advance) -> None:
         number = len(self.cells) + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from sfumato.engine.route import Route
 
 
+NUMBER = re.compile(r"(?<![\w./\\-])[+-]?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?![\w/\\-]|\.\w)")
+"""a number that stands by itself, and is no part of a name or a path"""
+
+
 @dataclass(slots=True)
 class Telling:
     """Says each sentence once, and keeps all for the JSON."""
@@ -25,7 +30,10 @@ class Telling:
     notes: list[str] = field(default_factory=list[str])
     applied: list[Json] = field(default_factory=list[Json])
     pictures: list[Json] = field(default_factory=list[Json])
+    folded: int = 0
+    """sentences that were kept and not said, since one was that differs in numbers alone"""
     _said: set[str] = field(default_factory=set[str])
+    _kinds: set[str] = field(default_factory=set[str])
 
     def say(self, *sentences: str) -> None:
         """Facts about what is being done."""
@@ -36,12 +44,30 @@ class Telling:
                 if not self.quiet:
                     complain(f"  {sentence}")
 
-    def reports(self, applied: tuple[Applied, ...]) -> None:
+    def fold(self, *sentences: str) -> None:
+        """The same, but of those that differ in numbers alone one is said and all are kept."""
+        for sentence in sentences:
+            if sentence in self._said or self.is_new(sentence):
+                self.say(sentence)
+            elif sentence:
+                self._said.add(sentence)
+                self.notes.append(sentence)
+                self.folded += 1
+
+    def is_new(self, sentence: str) -> bool:
+        """Whether this is the first sentence but for its numbers; it no longer is, afterwards."""
+        kind = NUMBER.sub("0", sentence)
+        new = kind not in self._kinds
+        self._kinds.add(kind)
+        return new
+
+    def reports(self, applied: tuple[Applied, ...], *, folded: bool = False) -> None:
         """What became of every file that was to change the model."""
+        say = self.fold if folded else self.say
         for report in applied:
             if report.sentence() not in self._said:
                 self.applied.append(_report(report))
-            self.say(report.sentence(), *report.notes)
+            say(report.sentence(), *report.notes)
 
     def picture(self, path: Path, picture: Picture) -> None:
         """A picture that is finished and written."""
