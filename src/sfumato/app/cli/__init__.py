@@ -178,7 +178,7 @@ def _version(context: click.Context, _option: click.Parameter, asked: bool) -> N
     help="Show the version and exit.",
 )  # fmt: skip
 def group() -> None:
-    """Know, keep, change and slim Stable Diffusion model files. Nothing in a file is executed.
+    """Know, keep, change, paint with and train Stable Diffusion model files; nothing is executed.
 
     Exit status: 0 done, 1 failed, 2 wrong usage, 3 refused as dangerous, 4 damaged or not a model.
     """
