@@ -46,7 +46,7 @@ def _as_it_is(value: object) -> object:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return type(value) is not bool and isinstance(value, Real)
 
 
 def _seed(value: object) -> object:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cache
 from numbers import Integral, Real
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, get_args, get_origin, get_type_hints
 
@@ -48,7 +49,7 @@ def typed(part: T, name: str = "") -> T:
     """
     changed: dict[str, object] = {}
     for entry in fields(part):
-        value = cast("object", getattr(part, entry.name))
+        value = cast("object", attrgetter(entry.name)(part))
         fitted = _fitted(_hints(type(part))[entry.name], value, f"{name}{entry.name}")
         if fitted is not value:
             changed[entry.name] = fitted
