@@ -16,7 +16,8 @@ Every name below is loaded when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+TYPE_CHECKING = False
+"""what type checkers take for True; importing it would cost more than all else here"""
 
 if TYPE_CHECKING:
     from sfumato.catalogue.cards.card import Card
