@@ -45,7 +45,7 @@ def test_painting_works_without_a_network(tmp_path: Path, monkeypatch: pytest.Mo
     for words in (("generate", "moonglade"), ("grid", "moonglade", "-x", "cfg: 4, 7")):
         done = run(RUN, *words, *files, *small, "-o", f"{words[0]}.png")
         assert "SystemError" not in done.stderr and "Traceback" not in done.stderr
-        assert done.returncode == 0 and "ink apply" in done.stderr, done.stderr
+        assert done.returncode == 0 and "LoRA ink at 1 apply" in done.stderr, done.stderr
 
 
 @pytest.mark.parametrize(

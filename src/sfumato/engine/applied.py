@@ -29,7 +29,7 @@ class Applied:
     """the same in the text encoder, where that is told apart"""
 
     def sentence(self) -> str:
-        """As a person reads it: "4 of 4 tensors of LoRA ink at 1 apply; they change the UNet by 3 %"."""
+        """As a person reads it: "4 of 4 tensors of LoRA ink at 1 apply; they change …"."""
         title = {"lora": "LoRA", "vae": "VAE"}.get(self.kind, self.kind)
         text = f"{self.applied} of {self.total} tensors of {title} {self.name}{self._at()} apply"
         parts = (("the UNet", self.change_unet), ("the text encoder", self.change_text))

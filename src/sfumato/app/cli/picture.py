@@ -76,18 +76,13 @@ def _show(path: str, found: Found, styles: Styles, *, as_text: bool, blank: bool
     if blank:
         say("")
     if as_text:
+        from sfumato.app.cli.picture_page import safe
+
         say(safe(_text(found)))
         return
     from sfumato.app.cli.picture_page import show
 
     show(path, found, styles)
-
-
-def safe(text: str) -> str:
-    """A text of several lines of which no character can drive a terminal."""
-    from sfumato.containers.text import escape
-
-    return "\n".join(escape(line, len(line) + 1) for line in text.split("\n"))
 
 
 def _text(found: Found) -> str:

@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from sfumato.app.cli.console import paper
-from sfumato.app.cli.picture import safe
 from sfumato.containers.text import escape
 from sfumato.engine.pictures.readers.found import Found
 from sfumato.engine.pictures.requests import to_request
@@ -76,3 +75,10 @@ def _hash(file: FileUsed) -> str:
 def _short(text: str) -> str:
     shown = safe(text[: LONGEST + 1])
     return shown if len(shown) <= LONGEST else shown[: LONGEST - 1] + "…"
+
+
+def safe(text: str) -> str:
+    """A text of several lines of which no character can drive a terminal."""
+    from sfumato.containers.text import escape
+
+    return "\n".join(escape(line, len(line) + 1) for line in text.split("\n"))

@@ -3,47 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from sfumato.catalogue.adapters.peft_config import CONFIG
 from sfumato.containers.model_file import ModelFile
 from sfumato.containers.open import open_model
-from sfumato.containers.tensor import Tensor
 from sfumato.engine.adapters.bundles import bundled
-from sfumato.engine.adapters.parts import Part, Problem, place_all, take_apart
+from sfumato.engine.adapters.lora_file import Lora as Lora
+from sfumato.engine.adapters.parts import Problem, place_all, take_apart
 from sfumato.engine.adapters.refusal import misplaced
 from sfumato.engine.model import Model
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Lora:
-    """A LoRA file and the weights of one model that it changes. No tensor is kept in memory."""
-
-    name: str
-    path: Path
-    file: ModelFile = field(repr=False)
-    """kept open: its tensors are read whenever they are applied"""
-    parts: tuple[Part, ...] = field(repr=False)
-    """one for each weight that is changed"""
-    total: int
-    """tensors of the file, without the embeddings it carries"""
-    notes: tuple[str, ...] = ()
-    """why some tensors do not apply, one sentence each"""
-    embeddings: Mapping[str, Mapping[str, Tensor]] = field(
-        default_factory=dict[str, Mapping[str, Tensor]], repr=False
-    )
-    """embeddings carried along: name → tensors as an embedding's file has them"""
-
-    @property
-    def applied(self) -> int:
-        """Tensors of the file that are in use."""
-        return len({key for part in self.parts for key in part.slots.values()})
-
-    def close(self) -> None:
-        """Close the file; weights that it changed stay as they are."""
-        self.file.close()
 
 
 def read_lora(source: str | os.PathLike[str] | ModelFile, model: Model, *, name: str = "") -> Lora:

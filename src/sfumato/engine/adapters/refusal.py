@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from sfumato.catalogue.families import TITLES
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.text import escape
+from sfumato.engine.adapters.lora_file import Lora
 from sfumato.engine.model import Model
 from sfumato.errors import Refused
-
-if TYPE_CHECKING:
-    from sfumato.engine.adapters.lora import Lora
 
 
 def misplaced(lora: Lora, model: Model) -> None:

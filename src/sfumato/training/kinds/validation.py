@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from sfumato.engine.model import Model
+from sfumato.training.data.latents import Latents
 from sfumato.training.data.lesson import Lesson
 from sfumato.training.kinds.conditioning import Seen
 from sfumato.training.randomness import normal
 from sfumato.training.settings import Run
-
-if TYPE_CHECKING:
-    from sfumato.training.kinds.diffusion import DiffusionTrainee
 
 LEVELS = (100, 300, 500, 700, 900)
 """timesteps at which the loss is measured"""
 
 MOST = 64
 """pictures that are measured"""
+
+
+class Measured(Protocol):
+    """What is measured: a model that learns to see through noise."""
+
+    model: Model
+    lesson: Lesson
+    latents: Latents
+
+    def encoded(
+        self, captions: Sequence[str], pictures: Sequence[Seen]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Captions as the UNet reads them."""
+        ...
+
+    def error_of(
+        self, latents: Tensor, eps: Tensor, t: Tensor, context: Tensor, *, vector: Tensor | None
+    ) -> Tensor:
+        """The loss () of latents with given noise, timesteps and texts."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +54,7 @@ class Validation:
     seed: int
 
     @classmethod
-    def of(cls, run: Run, trainee: DiffusionTrainee) -> Validation | None:
+    def of(cls, run: Run, trainee: Measured) -> Validation | None:
         """The pictures of `data.validation`; None where there are none."""
         if not run.data.validation:
             return None
@@ -50,7 +70,7 @@ class Validation:
             run.seed,
         )
 
-    def loss(self, trainee: DiffusionTrainee) -> float:
+    def loss(self, trainee: Measured) -> float:
         """The mean over pictures and noise levels."""
         rows = zip(self.latents, self.captions, self.pictures, strict=True)
         losses = [
@@ -60,7 +80,7 @@ class Validation:
         return sum(losses) / len(losses)
 
     def _one(
-        self, row: int, trainee: DiffusionTrainee, latent: Tensor, caption: str, picture: Seen
+        self, row: int, trainee: Measured, latent: Tensor, caption: str, picture: Seen
     ) -> float:
         context, vector = trainee.encoded([caption], [picture])
         count, shape = len(LEVELS), tuple(latent.shape)
