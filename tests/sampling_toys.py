@@ -19,8 +19,8 @@ from sfumato.engine.networks.attention import KeysValues
 from sfumato.engine.noise.brownian import brownian
 from sfumato.engine.noise.generators import generator
 from sfumato.engine.noise.variation import PictureNoise
+from sfumato.engine.painting.route import Route, first_latent, route
 from sfumato.engine.request import Request, Rng
-from sfumato.engine.route import Route, first_latent, route
 from sfumato.engine.sampling.discretisation import discretisation
 from sfumato.engine.sampling.registry import find_sampler
 from sfumato.engine.sampling.sampler import Sampler, SamplerSettings

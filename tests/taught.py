@@ -15,7 +15,7 @@ from torch import Tensor
 from sfumato.catalogue.cards.inspect import inspect
 from sfumato.catalogue.verdict import Verdict
 from sfumato.engine.encoding.encode import encode
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.engine.prompt.chunks import EmbeddingTable
 from sfumato.training.events import Stepped

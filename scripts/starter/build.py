@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -18,10 +18,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from sfumato.training.data.arrays import write_arrays
 from starter.colours import HUES, WORDS, main_colour, recoloured
 from starter.icons import SETS, Bytes, Floats, Icons, averaged, over
-
-from sfumato.training.data.arrays import write_arrays
 
 SIDE = 128
 HELD_OUT = {"polar-bear": "1f43b-200d-2744", "jack-o-lantern": "1f383"}
@@ -120,6 +119,10 @@ def _on(subject: Subject, small: Floats, names: list[str], word: str, ground: st
     return Row(f"{subject.code}{word} {names[0]} on {ground}", image, _told(told, word))
 
 
+def _without_style(captions: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(caption.replace(", noto style", "") for caption in captions)
+
+
 def _told(names: list[str], word: str) -> tuple[str, ...]:
     return tuple(name + word for name in names)
 
@@ -170,8 +173,7 @@ def _base(folder: Path, chosen: list[Subject], drawn: Drawn) -> None:
         if (drawing := drawn["noto"].get(subject.code)) is None:
             continue
         found = list(rows_of(subject, drawing, "noto", random))
-        plain = [Row(r.name, r.image, _told([c.replace(", noto style", "") for c in r.captions], ""),
-                     r.repeats) for r in found]  # fmt: skip
+        plain = [replace(row, captions=_without_style(row.captions)) for row in found]
         if subject.code in held:
             kept.append(found[0])
         else:

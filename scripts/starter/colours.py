@@ -52,6 +52,13 @@ def ink(drawing: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     return own.astype(np.float32), drawing[..., 3] > 0.5
 
 
+SECTORS = (
+    (14, 42, "orange"), (42, 66, "yellow"), (66, 172, "green"), (172, 252, "blue"),
+    (252, 300, "purple"), (300, 345, "pink"),
+)  # fmt: skip
+"""degrees of hue, from and to; the rest is red"""
+
+
 def main_colour(drawing: Floats) -> tuple[str, float]:
     """The word for the largest colour of a drawing, and its share of what is drawn."""
     own, solid = ink(drawing)
@@ -60,8 +67,7 @@ def main_colour(drawing: Floats) -> tuple[str, float]:
     hue, saturation, value = (part[solid] for part in to_hsv(own))
     degrees = hue * 360
     word = np.full(degrees.shape, "red", dtype="<U6")
-    for low, high, name in ((14, 42, "orange"), (42, 66, "yellow"), (66, 172, "green"),
-                            (172, 252, "blue"), (252, 300, "purple"), (300, 345, "pink")):  # fmt: skip
+    for low, high, name in SECTORS:
         word[(degrees >= low) & (degrees < high)] = name
     word[((degrees >= 330) | (degrees < 14)) & (saturation < 0.55) & (value > 0.75)] = "pink"
     word[(degrees >= 5) & (degrees < 50) & (value < 0.82) & (saturation < 0.85)] = "brown"

@@ -60,7 +60,7 @@ class Icons:
         return {spelled(code): name for code, name in table.items()}
 
     def draw(self, code: str) -> Floats | None:
-        """The icon of a code point: (256, 256, 4), premultiplied, 0 … 1; None where there is none."""
+        """The icon of a code point: (256, 256, 4), premultiplied, 0 … 1; None for no icon."""
         name = self.codes.get(code)
         if name is None or not self._known(name):
             return None

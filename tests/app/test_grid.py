@@ -12,7 +12,7 @@ from PIL import Image
 
 from sfumato.app.cli import main
 from sfumato.app.cli.painting.telling import Telling
-from sfumato.engine import loading
+from sfumato.engine.loading import load as loading
 from sfumato.engine.painter import Painter
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress

@@ -13,7 +13,7 @@ import torch
 
 from paintable import write
 from sfumato.containers.open import open_model
-from sfumato.engine.cache import Models, Recent, stamps
+from sfumato.engine.loading.cache import Models, Recent, stamps
 from sfumato.errors import SfumatoError
 
 Small = Callable[[str], Path]
@@ -91,7 +91,7 @@ def test_a_model_that_does_not_load_leaves_no_file_open(tmp_path: Path) -> None:
 SWITCHES = """
 import sys
 from pathlib import Path
-from sfumato.engine.cache import Models
+from sfumato.engine.loading.cache import Models
 from sfumato.engine.painter import Painter
 from sfumato.engine.request import Request
 

@@ -16,9 +16,9 @@ from sfumato.containers.dtype import BF16, F8_E4M3, F16, F32
 from sfumato.containers.model_file import DIFFUSERS
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
+from sfumato.engine.loading.original import FIRST
 from sfumato.engine.model import Model
-from sfumato.engine.original import FIRST
 from sfumato.errors import Damaged, Dangerous, Refused, SfumatoError, Unsupported, UsageError
 from sfumato.operations.convert import convert
 

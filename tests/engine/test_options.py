@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image as Images
 
-from sfumato.engine.bounds import BOUNDS, check_bounds
-from sfumato.engine.options import request_of
+from sfumato.engine.asking.bounds import BOUNDS, check_bounds
+from sfumato.engine.asking.options import request_of
+from sfumato.engine.asking.typed import typed
 from sfumato.engine.request import Guidance, Hires, Init, Inpaint, Request, Tuning, Variation
-from sfumato.engine.typed import typed
 from sfumato.errors import UsageError
 
 PICTURE = Images.new("RGB", (8, 8))

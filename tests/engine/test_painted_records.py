@@ -13,7 +13,7 @@ import pytest
 from loras import arrays, saved
 from paintable import UNET_PREFIX, checkpoint
 from sfumato.containers.save import save
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.painter import Painter
 from sfumato.engine.pictures.infotext import Record, read_text
 from sfumato.engine.pictures.picture import Picture

@@ -16,7 +16,7 @@ from paintable import KINDS
 from sfumato.catalogue.trees.tiny_vae import TinyVAE, tiny_half_shapes
 from sfumato.containers.save import save
 from sfumato.engine.autoencoding.decode import as_tensor, decode, encode
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.painter import Painter
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
@@ -452,7 +452,7 @@ def test_a_unet_that_gives_nan_is_named_with_a_likely_cause(small: Small) -> Non
 def test_latents_out_of_range_are_not_blamed_on_the_vae(
     painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sfumato.engine.passes.FARTHEST", 1e3)
+    monkeypatch.setattr("sfumato.engine.painting.passes.FARTHEST", 1e3)
     with pytest.raises(SfumatoError, match=r"latents went out of range.* CFG scale of 1e\+06"):
         pixels(painter, replace(BASE, guidance=Guidance(1e6), tuning=Tuning(noise=1e6)))
 
@@ -476,11 +476,11 @@ def test_a_picture_that_nobody_could_wait_for_is_refused_at_once(
 def test_a_picture_too_large_for_the_memory_is_refused_before_painting(
     painter: Painter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sfumato.engine.room.room", lambda _: 1_000_000_000)
+    monkeypatch.setattr("sfumato.engine.painting.room.room", lambda _: 1_000_000_000)
     with pytest.raises(Refused, match=r"4096×4096 pixels takes about 1\d? GB .* 1.0 GB are free"):
         pictures(painter, replace(BASE, width=4096, height=4096))
     assert pixels(painter, BASE).shape == (32, 32, 3)
-    monkeypatch.setattr("sfumato.engine.room.room", lambda _: None)
+    monkeypatch.setattr("sfumato.engine.painting.room.room", lambda _: None)
     assert pixels(painter, BASE).shape == (32, 32, 3)
 
 
@@ -504,7 +504,7 @@ def test_painting_leaves_no_mode_of_torch_behind(painter: Painter) -> None:
 
 
 def test_prompts_are_encoded_once(painter: Painter, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sfumato.engine import conditions
+    from sfumato.engine.painting import conditions
 
     pixels(painter, BASE)
     monkeypatch.delattr(conditions, "encode")

@@ -16,7 +16,7 @@ from paintable import SMALL_VAE, VAE_PREFIX, checkpoint, write
 from sfumato.catalogue.trees.vae import vae_shapes
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.save import save
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.painter import Painter
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
@@ -306,11 +306,11 @@ def test_weights_that_left_memory_come_back_with_their_loras(
 
 STAGES: dict[str, str] = {
     "attaching": "sfumato.engine.adapters.patches.add_layer",
-    "encoding": "sfumato.engine.conditions.encode",
-    "sampling": "sfumato.engine.passes.first_latent",
-    "enlarging": "sfumato.engine.work.enlarge",
-    "decoding": "sfumato.engine.work.images",
-    "finishing": "sfumato.engine.work.picture",
+    "encoding": "sfumato.engine.painting.conditions.encode",
+    "sampling": "sfumato.engine.painting.passes.first_latent",
+    "enlarging": "sfumato.engine.painting.work.enlarge",
+    "decoding": "sfumato.engine.painting.work.images",
+    "finishing": "sfumato.engine.painting.work.picture",
 }
 
 

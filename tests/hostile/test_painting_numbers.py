@@ -19,10 +19,10 @@ from sfumato.containers.dtype import F32
 from sfumato.containers.tensor import Tensor
 from sfumato.engine.adapters.lora import read_lora
 from sfumato.engine.adapters.patches import Patches, Use
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
+from sfumato.engine.loading.placement import placement
 from sfumato.engine.model import Model
 from sfumato.engine.networks.fill import read_into
-from sfumato.engine.placement import placement
 from sfumato.engine.request import Tuning
 from sfumato.engine.sampling.levels import sigmas
 from sfumato.errors import Damaged, Refused, UsageError

@@ -17,7 +17,7 @@ from sfumato.catalogue.identify import identify
 from sfumato.containers.folders.write import write_folder
 from sfumato.containers.open import open_model
 from sfumato.engine.encoding import Encoding, encode
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.operations.convert import convert
 from sfumato.operations.folder_texts import folder_texts

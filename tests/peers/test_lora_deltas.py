@@ -20,7 +20,7 @@ from sfumato.catalogue.spelling.networks import unet_modules
 from sfumato.engine.adapters.deltas.kinds import BY_NAME, change, scale
 from sfumato.engine.adapters.lora import read_lora
 from sfumato.engine.adapters.patches import Patches, Use
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 
 LAYERS: Mapping[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(24, 48),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from paintable import write
 from sfumato.containers.model_file import DIFFUSERS
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.noise.variation import PictureNoise
 from sfumato.engine.painter import Painter
 from sfumato.engine.request import Guidance, Request

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.painter import Painter
 from sfumato.engine.prompt.styles import read_styles
 from sfumato.library.find import Shelf
@@ -15,7 +15,7 @@ from sfumato.library.find import Shelf
 if TYPE_CHECKING:
     import torch
 
-    from sfumato.engine.original import Weights
+    from sfumato.engine.loading.original import Weights
 
 AnyPath = str | PathLike[str]
 

@@ -10,21 +10,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from sfumato.engine.adapters.embedding import read_embedding
+from sfumato.engine.asking.job import Job, job
+from sfumato.engine.asking.options import request_of
+from sfumato.engine.asking.standing import Standing
 from sfumato.engine.autoencoding.choose import choose_vae
 from sfumato.engine.autoencoding.load import load_vae, report, swapped, use_vae
 from sfumato.engine.autoencoding.preview import Previews, read_preview
-from sfumato.engine.cache import Models
-from sfumato.engine.hashing import Hashing
-from sfumato.engine.job import Job, job
-from sfumato.engine.loading import filled
-from sfumato.engine.options import request_of
+from sfumato.engine.loading.cache import Models
+from sfumato.engine.loading.load import filled
+from sfumato.engine.painting.hashing import Hashing
+from sfumato.engine.painting.side import Refiners, Side
+from sfumato.engine.painting.underway import Tools
+from sfumato.engine.painting.work import begin, carry_out
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import HypernetworkCall, LoraCall
-from sfumato.engine.side import Refiners, Side
-from sfumato.engine.standing import Standing
-from sfumato.engine.underway import Tools
-from sfumato.engine.work import begin, carry_out
 from sfumato.library.find import Shelf
 
 if TYPE_CHECKING:

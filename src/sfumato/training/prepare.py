@@ -9,7 +9,7 @@ import torch
 
 from sfumato.containers.save_file import writer_for
 from sfumato.engine.autoencoding.load import load_vae, use_vae
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.errors import UsageError
 from sfumato.training.bounds import check_bounds

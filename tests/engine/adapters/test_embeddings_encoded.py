@@ -12,7 +12,7 @@ from sfumato.containers.arrays import tensor_from
 from sfumato.containers.save import save
 from sfumato.engine.adapters.embeddings import EmbeddingTable
 from sfumato.engine.encoding import encode
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.engine.prompt.tokens import Tokenizer
 

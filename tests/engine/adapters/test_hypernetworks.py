@@ -18,7 +18,7 @@ from sfumato.engine.adapters.hypernetworks import (
     network,
     read_hypernetwork,
 )
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.engine.networks.attention import CrossAttention
 from sfumato.errors import Damaged, Unsupported

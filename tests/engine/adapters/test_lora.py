@@ -19,7 +19,7 @@ from sfumato.containers.tensor import Tensor
 from sfumato.engine.adapters.lora import read_lora
 from sfumato.engine.adapters.parts import fits
 from sfumato.engine.adapters.patches import Patches, Use
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.errors import Damaged, Refused
 

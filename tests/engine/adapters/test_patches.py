@@ -16,7 +16,7 @@ from sfumato.engine.adapters import layering, patches
 from sfumato.engine.adapters.layering import Layer
 from sfumato.engine.adapters.lora import Lora, read_lora
 from sfumato.engine.adapters.patches import Patches, Use
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.errors import Damaged, UsageError
 

@@ -19,7 +19,7 @@ from sfumato.engine.autoencoding import room
 from sfumato.engine.autoencoding.decode import as_tensor, decode, encode, levels
 from sfumato.engine.autoencoding.load import load_vae, swapped, vae_network
 from sfumato.engine.autoencoding.tiles import Tiles, in_tiles, spans
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model, Network
 from sfumato.engine.networks.seamless import seamless
 from sfumato.errors import Damaged, SfumatoError, UsageError

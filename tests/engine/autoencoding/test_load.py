@@ -23,7 +23,7 @@ from sfumato.containers.arrays import array, tensor_from
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
 from sfumato.engine.autoencoding.load import load_vae, report, swapped, use_vae, vae_network
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model, Network
 from sfumato.errors import Damaged, Refused, Unsupported
 from sfumato.operations.convert import convert

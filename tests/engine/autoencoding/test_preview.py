@@ -22,7 +22,7 @@ from sfumato.engine.autoencoding.preview import (
     read_preview,
     show,
 )
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model, Network
 from sfumato.errors import Refused, Unsupported
 from toys import random_tensors

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 
 Loaded = Callable[[str], Model]

@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sfumato.engine.asking.texts import hires_texts, texts
 from sfumato.engine.pictures.infotext import Record
 from sfumato.engine.pictures.styled import recognised, with_styles
 from sfumato.engine.prompt.styles import Style, taken_out
 from sfumato.engine.request import Hires, Request
-from sfumato.engine.texts import hires_texts, texts
 
 STYLES = {
     style.name: style

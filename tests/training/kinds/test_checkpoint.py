@@ -14,7 +14,7 @@ from sfumato.catalogue.numbers.buffers import schedule
 from sfumato.catalogue.regions import BUFFERS
 from sfumato.containers.model_file import DIFFUSERS
 from sfumato.containers.open import open_model
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.errors import Refused, UsageError
 from sfumato.operations.convert import convert
 from sfumato.operations.ema import ema

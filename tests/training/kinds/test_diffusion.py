@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sfumato.engine.encoding.encode import encode
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 from sfumato.training.data.buckets import Fit
 from sfumato.training.events import Written
 from sfumato.training.kinds.conditioning import Seen, sizes_seen, vectors_seen

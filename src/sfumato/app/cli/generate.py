@@ -96,7 +96,7 @@ def _foretell(job: Job, telling: Telling) -> None:
 
 def _paint(job: Job, telling: Telling, *, as_json: bool) -> None:
     from sfumato.app.cli.painting.opened import check_names, open_painter
-    from sfumato.engine.job import job as settle
+    from sfumato.engine.asking.job import job as settle
     from sfumato.engine.noise.generators import draw_seed
 
     check_names(job.request)

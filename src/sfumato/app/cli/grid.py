@@ -26,7 +26,7 @@ from sfumato.engine.grid.parameters import PARAMETERS
 from sfumato.engine.grid.plan import Plan, check_size, plan_grid
 
 if TYPE_CHECKING:
-    from sfumato.engine.loading import Plan as LoadPlan
+    from sfumato.engine.loading.load import Plan as LoadPlan
     from sfumato.engine.prompt.styles import Styles
     from sfumato.engine.request import Request
     from sfumato.library.find import Shelf

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from sfumato.engine.changes import (
+from sfumato.engine.asking.changes import (
     Put,
     add_styles,
     denoise,

@@ -12,10 +12,10 @@ from sfumato.containers.text import escape
 from sfumato.errors import UsageError
 
 if TYPE_CHECKING:
-    from sfumato.engine.loading import Plan
+    from sfumato.engine.asking.texts import Texts
+    from sfumato.engine.loading.load import Plan
     from sfumato.engine.prompt.styles import Styles
     from sfumato.engine.request import Request
-    from sfumato.engine.texts import Texts
     from sfumato.library.find import Shelf
     from sfumato.library.folders import Kind
 
@@ -29,8 +29,8 @@ def foretold(
     """
     from sfumato.catalogue.families import TITLES
     from sfumato.engine.autoencoding.choose import choose_vae
-    from sfumato.engine.loading import plan_of
-    from sfumato.engine.placement import placement
+    from sfumato.engine.loading.load import plan_of
+    from sfumato.engine.loading.placement import placement
 
     placement(given.get("device") or "auto", given.get("dtype") or "auto")
     with open_model(path) as file:
@@ -49,7 +49,7 @@ def remarked(request: Request, plan: Plan, shelf: Shelf, styles: Styles) -> Iter
 
     The last sentence says what is painted. Raises what painting would raise at once.
     """
-    from sfumato.engine.job import job
+    from sfumato.engine.asking.job import job
 
     settled = job(request, plan, styles)
     yield from settled.notes

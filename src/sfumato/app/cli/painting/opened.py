@@ -56,7 +56,7 @@ def open_painter(
 ) -> Opened:
     """Load a checkpoint with the weights and the VAE of a request; raises what these raise."""
     from sfumato.engine.autoencoding.choose import choose_vae
-    from sfumato.engine.loading import load
+    from sfumato.engine.loading.load import load
     from sfumato.engine.painter import Painter
 
     model = load(
@@ -86,7 +86,7 @@ def open_painter(
 def sentence(model: Model) -> str:
     """What was loaded: "lighthouse.safetensors: SD 1.x, predicts epsilon, fp32 on cpu"."""
     from sfumato.catalogue.families import TITLES
-    from sfumato.engine.placement import DTYPES
+    from sfumato.engine.loading.placement import DTYPES
 
     names = {dtype: name for name, dtype in DTYPES.items()}
     variant = f" {model.variant}" if model.variant else ""

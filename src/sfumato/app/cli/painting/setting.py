@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from sfumato.engine.changes import Put
+from sfumato.engine.asking.changes import Put
 
 
 @dataclass(frozen=True, slots=True)

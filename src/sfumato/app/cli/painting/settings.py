@@ -10,7 +10,7 @@ import click
 
 from sfumato.app.cli.painting.setting import Setting
 from sfumato.app.cli.painting.values import number, pair, radii, word
-from sfumato.engine.changes import (
+from sfumato.engine.asking.changes import (
     add_styles,
     denoise,
     guidance,

@@ -11,10 +11,10 @@ from sfumato.app.cli.console import Json, complain
 
 if TYPE_CHECKING:
     from sfumato.engine.applied import Applied
-    from sfumato.engine.job import Job
+    from sfumato.engine.asking.job import Job
     from sfumato.engine.model import Trained
+    from sfumato.engine.painting.route import Route
     from sfumato.engine.pictures.picture import Picture
-    from sfumato.engine.route import Route
 
 
 NUMBER = re.compile(r"(?<![\w./\\-])[+-]?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?![\w/\\-]|\.\w)")
@@ -112,7 +112,7 @@ def summary(job: Job, model: Trained, *, drawn: bool = False) -> str:
 
     drawn: whether the seed will be another when it is painted.
     """
-    from sfumato.engine.route import routes
+    from sfumato.engine.painting.route import routes
 
     request, many = job.request, len(job.seeds)
     first, second = routes(job, model)

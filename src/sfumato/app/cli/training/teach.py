@@ -47,7 +47,7 @@ def teach(run: Run, given: Mapping[str, Any], *, as_json: bool) -> None:
 def _prepared(run: Run, given: Mapping[str, Any]) -> Trainee:
     shelf = Shelf.from_environment(given["models"] or ())
     try:
-        from sfumato.engine.placement import placement
+        from sfumato.engine.loading.placement import placement
         from sfumato.training.prepare import prepare
     except ModuleNotFoundError as error:
         if error.name not in ("torch", "tokenizers"):

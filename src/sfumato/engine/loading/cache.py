@@ -9,13 +9,13 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from sfumato.engine.loading import load
+from sfumato.engine.loading.load import load
 
 if TYPE_CHECKING:
     import torch
 
+    from sfumato.engine.loading.original import Weights
     from sfumato.engine.model import Model
-    from sfumato.engine.original import Weights
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

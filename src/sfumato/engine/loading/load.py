@@ -17,10 +17,7 @@ from sfumato.catalogue.survey import Survey, survey
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.open import open_model
 from sfumato.containers.text import escape
-from sfumato.engine.model import Family, Model, Network, Placement
-from sfumato.engine.networks.build import build
-from sfumato.engine.networks.fill import fill
-from sfumato.engine.original import (
+from sfumato.engine.loading.original import (
     NEEDED,
     Part,
     Role,
@@ -31,7 +28,10 @@ from sfumato.engine.original import (
     parts,
     place,
 )
-from sfumato.engine.placement import placement
+from sfumato.engine.loading.placement import placement
+from sfumato.engine.model import Family, Model, Network, Placement
+from sfumato.engine.networks.build import build
+from sfumato.engine.networks.fill import fill
 from sfumato.errors import Damaged, Refused, Unsupported, UsageError
 from sfumato.operations.recast import FACTORS, multiplied_out
 

@@ -10,9 +10,9 @@ import torch
 from sfumato.containers.text import escape
 
 if TYPE_CHECKING:
-    from sfumato.engine.conditions import Conditions
+    from sfumato.engine.painting.conditions import Conditions
+    from sfumato.engine.painting.side import Side
     from sfumato.engine.request import Request
-    from sfumato.engine.side import Side
 
 FARTHEST = 1e9
 """latents of pictures are below 10; VAEs give NaN somewhere above this"""

@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from sfumato.catalogue.families import TITLES
-from sfumato.engine.bounds import LARGEST, check_bounds
-from sfumato.engine.latents import Larger, Size, larger
+from sfumato.engine.asking.bounds import LARGEST, check_bounds
+from sfumato.engine.asking.texts import Texts, hires_texts, remarks, texts
+from sfumato.engine.asking.typed import typed
 from sfumato.engine.noise.generators import draw_seed
 from sfumato.engine.noise.variation import picture_seeds
+from sfumato.engine.painting.latents import Larger, Size, larger
 from sfumato.engine.pictures.geometry import whole_latents
 from sfumato.engine.pictures.upscale import Upscaler, find_upscaler
 from sfumato.engine.sampling.levels import AUTOMATIC, resolve
 from sfumato.engine.sampling.registry import find_sampler
-from sfumato.engine.texts import Texts, hires_texts, remarks, texts
-from sfumato.engine.typed import typed
 from sfumato.errors import UsageError
 
 if TYPE_CHECKING:

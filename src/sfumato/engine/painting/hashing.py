@@ -8,7 +8,7 @@ from threading import Thread
 
 from sfumato.containers.hashes import hash_file
 from sfumato.containers.source import Source
-from sfumato.engine.cache import Stamp, stamps
+from sfumato.engine.loading.cache import Stamp, stamps
 from sfumato.engine.pictures.used import FileUsed, Kind
 from sfumato.errors import SfumatoError
 

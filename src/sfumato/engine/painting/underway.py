@@ -11,18 +11,18 @@ import torch
 from torch import Tensor
 
 from sfumato.engine.autoencoding.preview import Colours, Previews, show
-from sfumato.engine.hashing import Hashing
-from sfumato.engine.latents import Canvas
-from sfumato.engine.passes import Pass, sample
+from sfumato.engine.painting.hashing import Hashing
+from sfumato.engine.painting.latents import Canvas
+from sfumato.engine.painting.passes import Pass, sample
+from sfumato.engine.painting.route import Route
+from sfumato.engine.painting.side import Refiners, Side
 from sfumato.engine.progress import Progress, Stage
-from sfumato.engine.route import Route
-from sfumato.engine.side import Refiners, Side
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from sfumato.engine.applied import Applied
-    from sfumato.engine.job import Job
+    from sfumato.engine.asking.job import Job
     from sfumato.engine.step import Step
 
 T = TypeVar("T")

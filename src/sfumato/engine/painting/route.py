@@ -13,7 +13,7 @@ from sfumato.engine.sampling.strength import picture_steps
 from sfumato.engine.sampling.timesteps import timestep_grid
 
 if TYPE_CHECKING:
-    from sfumato.engine.job import Job
+    from sfumato.engine.asking.job import Job
     from sfumato.engine.model import Trained
     from sfumato.engine.request import Request
     from sfumato.engine.sampling.sampler import Sampler

@@ -22,17 +22,17 @@ from sfumato.engine.denoiser import (
 )
 from sfumato.engine.noise.brownian import brownian
 from sfumato.engine.noise.variation import PictureNoise
-from sfumato.engine.reasons import FARTHEST, why_far, why_nan
-from sfumato.engine.route import first_latent
+from sfumato.engine.painting.reasons import FARTHEST, why_far, why_nan
+from sfumato.engine.painting.route import first_latent
 from sfumato.engine.sampling.sampler import SamplerSettings
 from sfumato.errors import SfumatoError
 
 if TYPE_CHECKING:
-    from sfumato.engine.conditions import Conditions
-    from sfumato.engine.latents import Canvas
+    from sfumato.engine.painting.conditions import Conditions
+    from sfumato.engine.painting.latents import Canvas
+    from sfumato.engine.painting.route import Route
+    from sfumato.engine.painting.side import Side
     from sfumato.engine.request import Request
-    from sfumato.engine.route import Route
-    from sfumato.engine.side import Side
     from sfumato.engine.step import Step
 
 

@@ -10,8 +10,8 @@ from numbers import Real
 from typing import TYPE_CHECKING, cast
 
 from sfumato.containers.text import escape
+from sfumato.engine.asking.typed import typed
 from sfumato.engine.request import Guidance, Hires, Init, Request
-from sfumato.engine.typed import typed
 from sfumato.errors import UsageError
 
 if TYPE_CHECKING:

@@ -9,24 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.engine.applied import Applied
+from sfumato.engine.asking.standing import tags_of
+from sfumato.engine.loading.placement import DTYPES, placement
 from sfumato.engine.pictures.colour import corrected
 from sfumato.engine.pictures.masks import laid_over
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.pictures.records import Facts, from_request
-from sfumato.engine.placement import DTYPES, placement
 from sfumato.engine.sampling.levels import AUTOMATIC, resolve
-from sfumato.engine.standing import tags_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sfumato.engine.hashing import Hashing
-    from sfumato.engine.job import Job, Second
-    from sfumato.engine.latents import Canvas
+    from sfumato.engine.asking.job import Job, Second
+    from sfumato.engine.asking.standing import Standing
     from sfumato.engine.model import Model
+    from sfumato.engine.painting.hashing import Hashing
+    from sfumato.engine.painting.latents import Canvas
     from sfumato.engine.pictures.used import Kind
     from sfumato.engine.request import Hires, Request
-    from sfumato.engine.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)

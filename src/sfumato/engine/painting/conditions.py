@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfumato.engine.applied import Applied
-from sfumato.engine.cache import Recent
 from sfumato.engine.encoding import Encoding, encode, lengthened, match_lengths
+from sfumato.engine.loading.cache import Recent
 from sfumato.engine.prompt.conjunction import Weighted, split_and
 from sfumato.engine.prompt.schedule import Scheduled, schedule
 

@@ -10,19 +10,19 @@ from torch import Tensor
 
 from sfumato.catalogue.families import TITLES
 from sfumato.containers.text import escape
-from sfumato.engine.attachments import Attached, Attachments
-from sfumato.engine.conditions import Calls, Conditions, Encoder
-from sfumato.engine.memory import Offload
+from sfumato.engine.loading.memory import Offload
+from sfumato.engine.painting.attachments import Attached, Attachments
+from sfumato.engine.painting.conditions import Calls, Conditions, Encoder
 from sfumato.errors import Refused
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sfumato.engine.applied import Applied
-    from sfumato.engine.cache import Models
+    from sfumato.engine.asking.texts import Texts
+    from sfumato.engine.loading.cache import Models
     from sfumato.engine.model import Model, Network
     from sfumato.engine.request import Request
-    from sfumato.engine.texts import Texts
     from sfumato.library.find import Shelf
 
 TEXTS = ("text_encoder", "text_encoder_2")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfumato.engine.loading import filled
+from sfumato.engine.loading.load import filled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,10 +16,10 @@ from sfumato.engine.adapters.hypernetworks import Hypernetwork, read_hypernetwor
 from sfumato.engine.adapters.lora import Lora, read_lora
 from sfumato.engine.adapters.patches import Patches, Use
 from sfumato.engine.applied import Applied
-from sfumato.engine.cache import Recent, Stamp, stamps
+from sfumato.engine.asking.standing import Standing
+from sfumato.engine.loading.cache import Recent, Stamp, stamps
 from sfumato.engine.prompt.tags import Calls, HypernetworkCall, LoraCall
 from sfumato.engine.prompt.tokens import Tokenizer
-from sfumato.engine.standing import Standing
 from sfumato.errors import Refused, SfumatoError, UsageError
 from sfumato.library.find import Shelf
 

@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from sfumato.engine.autoencoding.load import vae_network
-from sfumato.engine.conditions import Calls, Conditions
-from sfumato.engine.finishing import File, Means, composed, files_of, picture, sentences
-from sfumato.engine.latents import (
+from sfumato.engine.networks.seamless import seamless
+from sfumato.engine.noise.variation import PictureNoise
+from sfumato.engine.painting.conditions import Calls, Conditions
+from sfumato.engine.painting.finishing import File, Means, composed, files_of, picture, sentences
+from sfumato.engine.painting.latents import (
     Canvas,
     again,
     canvas_of,
@@ -22,22 +24,20 @@ from sfumato.engine.latents import (
     images,
     plain_canvas,
 )
-from sfumato.engine.networks.seamless import seamless
-from sfumato.engine.noise.variation import PictureNoise
-from sfumato.engine.passes import Pass
+from sfumato.engine.painting.passes import Pass
+from sfumato.engine.painting.room import check_room
+from sfumato.engine.painting.route import routes
+from sfumato.engine.painting.side import Side
+from sfumato.engine.painting.underway import Tools, Work, inferring, sampled
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.prompt.tags import Calls as TagCalls
-from sfumato.engine.room import check_room
-from sfumato.engine.route import routes
-from sfumato.engine.side import Side
-from sfumato.engine.underway import Tools, Work, inferring, sampled
 from sfumato.library.folders import bare
 
 if TYPE_CHECKING:
     from sfumato.engine.applied import Applied
-    from sfumato.engine.job import Job, Second
-    from sfumato.engine.texts import Texts
+    from sfumato.engine.asking.job import Job, Second
+    from sfumato.engine.asking.texts import Texts
 
 
 def begin(job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]) -> Work:

@@ -1,0 +1,1 @@
+"""What is asked for: read, checked, and settled before anything is painted."""

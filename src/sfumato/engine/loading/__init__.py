@@ -1,0 +1,1 @@
+"""From a checkpoint file to networks in memory, and back out of it."""

@@ -1,0 +1,1 @@
+"""The course of a job: from texts and noise to finished pictures."""
