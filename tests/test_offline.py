@@ -11,6 +11,8 @@ import pytest
 from sfumato.containers.save import save
 from toys import random_tensors
 
+pytestmark = pytest.mark.slow
+
 # The interpreter tells of every use of a socket, wherever it is made: nothing comes past a hook.
 FORBIDDEN = """
 import sys

@@ -11,6 +11,8 @@ from fill_readme import filled
 from make_models import lighthouse, moonlight
 from make_paints import make_paints
 
+pytestmark = pytest.mark.slow
+
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 
 

@@ -20,6 +20,8 @@ from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.progress import Progress
 from sfumato.engine.request import Request
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 
 SMALL = ("--size", "32x32", "--steps", "2", "--seed", "5", "--sampler", "Euler")

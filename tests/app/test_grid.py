@@ -19,6 +19,8 @@ from sfumato.engine.progress import Progress
 from sfumato.engine.request import Request
 from sfumato.errors import Refused
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 
 SMALL = ("--size", "32x32", "--steps", "1", "--seed", "5", "--sampler", "Euler")

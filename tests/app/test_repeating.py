@@ -15,6 +15,8 @@ from paintable import UNET_PREFIX, checkpoint
 from sfumato.app.cli import main
 from sfumato.containers.save import save
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 
 SMALL = ("--size", "32x32", "--steps", "2", "--seed", "5", "--sampler", "Euler")

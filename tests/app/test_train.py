@@ -28,6 +28,8 @@ from sfumato.training.configuration import parse_run, settings_of
 from sfumato.training.events import Stepped
 from sfumato.training.settings import Kind, Run
 
+pytestmark = pytest.mark.slow
+
 Capture = pytest.CaptureFixture[str]
 
 

@@ -16,6 +16,8 @@ from sfumato.containers.open import open_model
 from sfumato.engine.loading.cache import Models, Recent, stamps
 from sfumato.errors import SfumatoError
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 
 

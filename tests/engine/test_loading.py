@@ -22,6 +22,8 @@ from sfumato.engine.model import Model
 from sfumato.errors import Damaged, Dangerous, Refused, SfumatoError, Unsupported, UsageError
 from sfumato.operations.convert import convert
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 
 

@@ -42,7 +42,6 @@ def asked(**options: object) -> Request:
         ({"init": PICTURE}, {"init": Init(PICTURE)}),
         ({"refiner": Path("a", "b.ckpt")}, {"refiner": str(Path("a", "b.ckpt"))}),
     ],
-    ids=str,
 )
 def test_short_forms_mean_what_they_seem_to(
     short: Mapping[str, object], whole: Mapping[str, object]
@@ -86,7 +85,6 @@ def test_a_picture_may_be_given_by_its_path(tmp_path: Path) -> None:
         ({"init": Init(PICTURE, resize="bend")}, r"init\.resize is 'bend'"),
         ({"init": Init(PICTURE, inpaint=Inpaint(PICTURE, fill="x"))}, r"init\.inpaint\.fill"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_a_value_of_another_type_is_named_with_what_is_expected(
     options: Mapping[str, object], sentence: str

@@ -27,6 +27,8 @@ from sfumato.errors import Refused, SfumatoError, UsageError
 from sfumato.library.find import Shelf
 from toys import random_tensors
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 Pixels = NDArray[np.uint8]
 

@@ -25,6 +25,8 @@ from sfumato.errors import BadFile, Dangerous, Refused, SfumatoError, UsageError
 from sfumato.library.find import Shelf
 from sfumato.operations.convert import convert
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 Pixels = NDArray[np.uint8]
 

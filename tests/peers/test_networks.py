@@ -26,6 +26,8 @@ from sfumato.engine.networks.tiny_vae import TinyAutoencoder
 from sfumato.engine.networks.unet import UNetModel
 from sfumato.engine.networks.vae import AutoencoderKL
 
+pytestmark = pytest.mark.slow
+
 Config = dict[str, Any]
 Network = torch.nn.Module
 

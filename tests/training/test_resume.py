@@ -14,6 +14,8 @@ from sfumato.training.settings import Ema, Optimizer, Run, Save, Watch
 from sfumato.training.state import latest, run_folder
 from training_toys import Toy, in_folder, outcome, stopped, stopped_after, toy_run, trained
 
+pytestmark = pytest.mark.slow
+
 OPTIMIZERS = ("adamw", "adafactor")
 COURSES = ("constant", "cosine", "plateau")
 

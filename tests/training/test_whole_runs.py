@@ -24,6 +24,8 @@ from sfumato.training.prepare import prepare
 from sfumato.training.settings import Base, Data, Ema, Kind, Optimizer, Run, Save, Scratch, Watch
 from training_toys import outcome
 
+pytestmark = pytest.mark.slow
+
 SMALL = Scratch(
     widths=(32,), depths=(1,), blocks=1, text_width=64, text_layers=1, text_inner=64,
     vae_width=32, vae_multipliers=(1, 1, 2, 2), vae_blocks=1,

@@ -23,6 +23,8 @@ from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.errors import Damaged, Refused
 
+pytestmark = pytest.mark.slow
+
 Arrays = Mapping[str, np.ndarray]
 
 FIRST = "model.diffusion_model.input_blocks.0.0.weight"

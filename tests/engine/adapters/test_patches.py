@@ -20,6 +20,8 @@ from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.errors import Damaged, UsageError
 
+pytestmark = pytest.mark.slow
+
 SOME = ("attn2", "resnets", "layers.0")
 
 

@@ -15,6 +15,8 @@ from sfumato.engine.networks.build import build
 from sfumato.engine.networks.unet import UNetModel, timestep_embedding
 from sfumato.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 SMALL = sizes((32, 64), (1, 0), 1, 96, blocks=1)
 LABELLED = sizes((32, 64), (0, 2), 2, 48, labels=20, linear_projection=True)
 

@@ -23,6 +23,8 @@ from sfumato.training.kinds.lightning import original_order
 from sfumato.training.settings import Data, Ema, Objective, Optimizer, Run, Save
 from taught import SIDE, Course, answer, apart, identified, opened, run_of, taught
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 
 ALL = Save(every=0, files=False, dtype="f32", editions=("ema", "live", "pruned", "state"))

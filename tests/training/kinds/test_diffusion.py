@@ -31,6 +31,8 @@ from sfumato.training.settings import (
 )
 from taught import SIDE, answer, opened, run_of, taught
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 
 DROPOUT = HypernetworkShape(dropout=(0, 0.3, 0))

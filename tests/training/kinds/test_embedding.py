@@ -16,6 +16,8 @@ from sfumato.training.kinds.embedding import EmbeddingPart
 from sfumato.training.settings import Data, EmbeddingShape, Run
 from taught import SIDE, answer, identified, opened, run_of, taught
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 
 WORD = EmbeddingShape(name="zork-disc", vectors=3, start="blue dog")

@@ -15,6 +15,8 @@ from sfumato.training.kinds.hypernetwork import Branch, HypernetworkPart
 from sfumato.training.settings import HypernetworkShape, Run
 from taught import answer, apart, identified, opened, run_of, taught
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 
 PLAIN = HypernetworkShape()

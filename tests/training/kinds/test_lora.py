@@ -18,6 +18,8 @@ from sfumato.training.kinds.lora import LoraPart
 from sfumato.training.settings import Ema, LoraShape, Optimizer, Run
 from taught import answer, apart, identified, opened, run_of, taught
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 
 SHAPES = {

@@ -17,6 +17,8 @@ from sfumato.training.prepare import prepare
 from sfumato.training.settings import Data, Ema, Optimizer, Run, VaeShape
 from taught import SIDE, apart, identified, run_of
 
+pytestmark = pytest.mark.slow
+
 Small = Callable[[str], Path]
 
 
