@@ -117,7 +117,9 @@ def paint_full_size() -> list[str]:
         peer = (f"peer-{job[0]}", *job[1:])
         commands = {"sfumato": painting(*job), "diffusers": painting(*peer)}
         runs = alternate(commands, rounds=3, told=told)
-        lines += row(title, runs.pop("sfumato"), runs)
+        found = row(title, runs.pop("sfumato"), runs)
+        print("\n".join(found), file=sys.stderr, flush=True)
+        lines += found
     return lines + _cold_start(place)
 
 
