@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
@@ -15,7 +16,7 @@ from sfumato.engine.asking.bounds import BOUNDS, check_bounds
 from sfumato.engine.asking.options import request_of
 from sfumato.engine.asking.typed import typed
 from sfumato.engine.request import Guidance, Hires, Init, Inpaint, Request, Tuning, Variation
-from sfumato.errors import UsageError
+from sfumato.errors import NotAModel, Unreadable, UsageError
 
 PICTURE = Images.new("RGB", (8, 8))
 WHOLE = Request(hires=Hires(), init=Init(PICTURE, inpaint=Inpaint(PICTURE)))
@@ -56,8 +57,14 @@ def test_a_picture_may_be_given_by_its_path(tmp_path: Path) -> None:
         assert init is not None and init.image.size == (8, 8)
     (tmp_path / "b.png").write_text("no picture")
     for name in ("b.png", "c.png", "."):
-        with pytest.raises(UsageError, match=r"init: .* cannot be opened"):
+        with pytest.raises((NotAModel, Unreadable), match=name):
             asked(init=tmp_path / name)
+
+
+def test_a_pipe_in_place_of_a_picture_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(Unreadable, match="pipe"):
+        asked(init=tmp_path / "pipe.png")
 
 
 @pytest.mark.parametrize(

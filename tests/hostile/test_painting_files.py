@@ -14,11 +14,11 @@ from PIL import Image
 
 from sfumato.app.cli.painting.asked import asked
 from sfumato.app.cli.painting.files import shelf_of
-from sfumato.app.cli.painting.images import open_image
 from sfumato.app.cli.painting.output import output
 from sfumato.app.cli.painting.run import preview_path
 from sfumato.app.cli.painting.settings import REQUEST
 from sfumato.engine.pictures.masks import mask_of
+from sfumato.engine.pictures.opening import open_image
 from sfumato.engine.prompt import styles
 from sfumato.errors import NoRoom, OutputExists, Refused, Unreadable, UsageError
 from sfumato.library import folders

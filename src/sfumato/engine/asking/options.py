@@ -7,15 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from difflib import get_close_matches
 from numbers import Real
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from sfumato.containers.text import escape
 from sfumato.engine.asking.typed import typed
+from sfumato.engine.pictures.opening import open_image
 from sfumato.engine.request import Guidance, Hires, Init, Request
 from sfumato.errors import UsageError
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 def request_of(prompt: str, cfg: float | None, options: Mapping[str, object]) -> Request:
@@ -25,8 +23,8 @@ def request_of(prompt: str, cfg: float | None, options: Mapping[str, object]) ->
     scale, for `guidance` the scale, for `styles` one name, for `seed` None or "" (draw one), for
     names of files a path.
 
-    Raises UsageError for a name that is none, for a value that is none, and for a picture that
-    cannot be opened.
+    Raises UsageError for a name that is none and for a value that is none, and what `open_image`
+    raises for a picture.
     """
     known = {entry.name for entry in fields(Request)}
     for name in options:
@@ -73,20 +71,8 @@ def _init(value: object) -> object:
     from PIL.Image import Image
 
     if isinstance(value, (str, os.PathLike)):
-        return Init(_opened(os.fspath(cast("str", value))))
+        return Init(open_image(os.fspath(cast("str", value))))
     return Init(value) if isinstance(value, Image) else value
-
-
-def _opened(path: str) -> Image:
-    """The picture in a file, decoded and upright."""
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(path) as opened:
-            return ImageOps.exif_transpose(opened).copy()
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        said = error.strerror if isinstance(error, OSError) and error.strerror else "no picture"
-        raise UsageError(f"init: {escape(path)} cannot be opened: {said}") from error
 
 
 def _file(value: object) -> object:

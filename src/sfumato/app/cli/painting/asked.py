@@ -90,7 +90,7 @@ def _picture(given: Given, name: str) -> Image | None:
         return None
     if not given[name]:
         raise click.UsageError(f"--{name} '': name a picture")
-    from sfumato.app.cli.painting.images import open_image
+    from sfumato.engine.pictures.opening import open_image
 
     return open_image(given[name])
 
