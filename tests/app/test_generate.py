@@ -347,6 +347,15 @@ def test_ctrl_c_keeps_what_is_finished(
     assert len(json.loads(out)["pictures"]) == 1
 
 
+def _heeding(command: list[str]) -> subprocess.Popen[bytes]:
+    """A process that heeds SIGINT, though a shell that started the tests behind may ignore it."""
+    usual = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    finally:
+        signal.signal(signal.SIGINT, usual)
+
+
 @pytest.mark.slow
 def test_a_real_ctrl_c_leaves_nothing_half_written(studio: Path, tmp_path: Path) -> None:
     words = ("a fox", "--models", str(studio), "--size", "64x64", "--steps", "3", "-N", "500")
@@ -354,7 +363,7 @@ def test_a_real_ctrl_c_leaves_nothing_half_written(studio: Path, tmp_path: Path)
         folder = tmp_path / str(wait)
         folder.mkdir()
         command = [sys.executable, "-m", "sfumato", "generate", *words, "-o", str(folder)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = _heeding(command)
         time.sleep(wait)
         process.send_signal(signal.SIGINT)
         out, told = process.communicate(timeout=60)
