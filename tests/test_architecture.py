@@ -18,8 +18,9 @@ BELOW: dict[str, set[str]] = {
     "containers": {"errors"},
     "catalogue": {"errors", "containers"},
     "operations": {"errors", "containers", "catalogue"},
-    "library": {"errors", "containers", "catalogue"},
-    "engine": {"errors", "containers", "catalogue", "operations", "library"},
+    "starter": set(),
+    "library": {"errors", "containers", "catalogue", "starter"},
+    "engine": {"errors", "containers", "catalogue", "operations", "library", "starter"},
     "training": {"errors", "containers", "catalogue", "operations", "library", "engine"},
 }
 """room → the rooms it may import; `app` may import all, and nobody imports `app`"""

@@ -23,7 +23,8 @@ from starter.colours import HUES, WORDS, main_colour, recoloured
 from starter.icons import SETS, Bytes, Floats, Icons, averaged, over
 
 SIDE = 128
-HELD_OUT = {"polar-bear": "1f43b-200d-2744", "jack-o-lantern": "1f383"}
+HELD_OUT = {"polarbear": "1f43b-200d-2744", "jackolantern": "1f383"}
+"""what embeddings learn: the word for it, which the base model never reads, and its code"""
 VALIDATED = 48
 """subjects whose drawing in the second style is never trained on"""
 
@@ -153,8 +154,9 @@ def main() -> None:
     _base(arguments.folder, chosen, drawn)
     _styles(arguments.folder, chosen, drawn)
     for name, code in HELD_OUT.items():
-        pictures = [d for opened in icons.values() if (d := opened.draw(code)) is not None]
-        _held_out(arguments.folder / f"{name}.safetensors", name, pictures[:2] + pictures[3:])
+        coloured = [icons[each] for each in ("flat", "noto", "blob")]
+        pictures = [d for opened in coloured if (d := opened.draw(code)) is not None]
+        _held_out(arguments.folder / f"{name}.safetensors", name, pictures)
 
 
 Drawn = dict[str, dict[str, Floats]]
@@ -204,12 +206,11 @@ def _styles(folder: Path, chosen: list[Subject], drawn: Drawn) -> None:
 
 
 def _held_out(path: Path, name: str, drawings: list[Floats]) -> None:
-    words = name.replace("-", " ") if name == "polar-bear" else name
-    rows = [Row(f"{name} {i}", over(averaged(d, SIDE), WHITE), (with_article(words),))
+    rows = [Row(f"{name} {i}", over(averaged(d, SIDE), WHITE), (with_article(name),))
             for i, d in enumerate(drawings)]  # fmt: skip
     grounds = ("blue", "green", "yellow")
     rows += [Row(f"{name} {i} {g}", over(averaged(drawings[i % len(drawings)], SIDE), GROUNDS[g]),
-                 (f"{with_article(words)} on {with_article(g)} background",))
+                 (f"{with_article(name)} on {with_article(g)} background",))
              for i, g in enumerate(grounds)]  # fmt: skip
     write(path, rows)
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from sfumato.engine.native import native_side
+
 if TYPE_CHECKING:
     import torch
     from torch import nn
@@ -36,6 +38,11 @@ class Trained(Protocol):
     @property
     def zero_snr(self) -> bool:
         """Whether its noise begins where nothing of the picture is left."""
+        ...
+
+    @property
+    def side(self) -> int:
+        """Pixels along a side of the pictures that it was made for."""
         ...
 
 
@@ -121,6 +128,11 @@ class Model:
     """what a user should know about how it was loaded, one sentence each"""
     weights: Literal["live", "ema"] = "live"
     """the trained ones, or their running average"""
+
+    @property
+    def side(self) -> int:
+        """Pixels along a side of the pictures that it was made for."""
+        return native_side(self.family, self.prediction, self.file.metadata)
 
     @property
     def unet(self) -> UNetModel:

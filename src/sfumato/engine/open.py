@@ -11,6 +11,7 @@ from sfumato.engine.loading.load import load
 from sfumato.engine.painter import Painter
 from sfumato.engine.prompt.styles import read_styles
 from sfumato.library.find import Shelf
+from sfumato.starter.wares import CHECKPOINT
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +22,7 @@ AnyPath = str | PathLike[str]
 
 
 def load_painter(
-    model: AnyPath,
+    model: AnyPath = CHECKPOINT,
     vae: str = "auto",
     *,
     models: Iterable[AnyPath] = (),
@@ -36,8 +37,8 @@ def load_painter(
 ) -> Painter:
     """Load a checkpoint, ready to paint.
 
-    model: a path, or a name in `models` and in the folders of SFUMATO_MODELS, where LoRAs and all
-    else that prompts name are looked for too. vae: "auto" (A1111's rules), "none" (the checkpoint's
+    model: a path, or a name in `models`, in the folders of SFUMATO_MODELS or among the starter
+    models, where LoRAs and all else that prompts name are looked for too. vae: "auto" (A1111's rules), "none" (the checkpoint's
     own), a name or a path. styles: files like A1111's styles.csv. The rest is explained at
     `engine.loading.load` and at `Painter`; raises what these raise.
     """

@@ -24,6 +24,7 @@ from sfumato.library.folders import (
     is_systems,
     natural,
 )
+from sfumato.starter.wares import MODELS
 
 VARIABLE = "SFUMATO_MODELS"
 """environment variable that lists folders of models, with the system's separator of paths"""
@@ -63,10 +64,15 @@ class Shelf:
     _entries: tuple[Entry, ...] | None = field(default=None, repr=False)
     files: tuple[tuple[Kind, Path], ...] = ()
     """single files, which win over those in folders, each with what it is asked for as"""
+    shipped: Path | None = None
+    """a folder that comes last, of models that are not the user's: the starter's"""
 
     @classmethod
     def from_environment(cls, folders: Iterable[str | os.PathLike[str]] = ()) -> Shelf:
-        """`folders`, then those of SFUMATO_MODELS; raises UsageError for one that is not there."""
+        """`folders`, then those of SFUMATO_MODELS, and behind them the starter models.
+
+        Raises UsageError for a folder that is not there.
+        """
         named = [expanded(folder) for folder in folders]
         for folder in named:
             if not is_folder(folder):
@@ -75,7 +81,8 @@ class Shelf:
                 raise UsageError(f"{_shown(folder)} holds what the system tells, and no models")
         listed = os.environ.get(VARIABLE, "").split(os.pathsep)
         also = (expanded(text) for text in listed if text.strip())
-        return cls((*named, *(folder for folder in also if folder not in named)))
+        others = (folder for folder in also if folder not in named)
+        return cls((*named, *others), shipped=MODELS)
 
     def find(self, kind: Kind, name: str, *, paths: bool = True) -> Path:
         """The file that `name` means; `resolve` says how it was found."""
@@ -115,6 +122,10 @@ class Shelf:
         own = [entry for entry in named if _is(entry, kind)]
         return sorted(own, key=lambda entry: (natural(entry.name), entry.rank))
 
+    def own(self, kind: Kind, start: str = "") -> list[Entry]:
+        """As `all`, without the starter models."""
+        return [entry for entry in self.all(kind, start) if entry.shelf < len(self.folders)]
+
     def unreadable(self, most: int) -> list[tuple[Entry, str]]:
         """Files of at most `most` bytes of which nobody can tell what they are, and why not."""
         unknown = [entry for entry in self._walked() if entry.kind is None]
@@ -130,7 +141,8 @@ class Shelf:
     def _walked(self) -> tuple[Entry, ...]:
         if self._entries is None:
             own = (Entry(path, path.name, kind, -1) for kind, path in self.files)
-            self._entries = (*own, *entries(self.folders))
+            last = () if self.shipped is None else (self.shipped,)
+            self._entries = (*own, *entries((*self.folders, *last)))
         return self._entries
 
     def _is_stale(self) -> bool:
@@ -190,18 +202,18 @@ class Shelf:
     def _unknown(self, sort: Sort, name: str) -> str:
         from difflib import get_close_matches
 
-        if not self.folders:
-            return (
-                f"there is no {sort.title} {escape(name)}: give its path, or the folders of models "
-                f"with --models or {VARIABLE}"
-            )
         known = dict.fromkeys(entry.name for entry in self.all(sort.kind))
         folded = {other.casefold(): other for other in known}
         close = get_close_matches(bare(name).casefold(), folded, n=SEVERAL, cutoff=0.5)
-        where = _paths(self.folders)
         near = ", ".join(escape(folded[other]) for other in close)
-        hint = f"; the nearest: {near}" if near else f", which has {_count(known, sort)}"
-        return f"there is no {sort.title} {escape(name)} in {where}{hint}"
+        if not self.folders:
+            return (
+                f"there is no {sort.title} {escape(name)}: give its path, or the folders of models "
+                f"with --models or {VARIABLE}" + (f"; the nearest: {near}" if near else "")
+            )
+        own = dict.fromkeys(entry.name for entry in self.own(sort.kind))
+        hint = f"; the nearest: {near}" if near else f", which has {_count(own, sort)}"
+        return f"there is no {sort.title} {escape(name)} in {_paths(self.folders)}{hint}"
 
 
 def expanded(text: str | os.PathLike[str]) -> Path:

@@ -13,6 +13,7 @@ from sfumato.training.keeping import resume, save_state, write_configuration
 from sfumato.training.lock import locked
 from sfumato.training.log import plot
 from sfumato.training.optimizers import inner_state
+from sfumato.training.output import signed
 from sfumato.training.settings import Run
 from sfumato.training.sitting import Sitting, averaged, one_step, sit
 from sfumato.training.state import run_folder as run_folder
@@ -163,7 +164,7 @@ def _write_files(sitting: Sitting, path: Path) -> Iterator[Event]:
         tensors,
         sitting.step,
         sitting.epoch,
-        {"sfumato.run": write_run(sitting.run)},
+        {"sfumato.run": write_run(sitting.run), **signed(sitting.run)},
     )
     for written in sitting.trainee.write(trained, path):
         yield Written(sitting.step, written)

@@ -72,6 +72,12 @@ def modelspec(run: Run, model: Model, name: str, sort: str, resolution: int) -> 
     return {f"modelspec.{key}": value for key, value in spec.items()}
 
 
+def signed(run: Run) -> dict[str, str]:
+    """Who made an output and on what terms it may be used, in ModelSpec's words."""
+    said = {"modelspec.author": run.author, "modelspec.license": run.license}
+    return {key: text for key, text in said.items() if text}
+
+
 def write_tensors(
     path: Path,
     state: Mapping[str, torch.Tensor],

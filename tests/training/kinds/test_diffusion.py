@@ -15,7 +15,7 @@ from sfumato.engine.loading.load import load
 from sfumato.training.data.buckets import Fit
 from sfumato.training.events import Written
 from sfumato.training.kinds.conditioning import Seen, sizes_seen, vectors_seen
-from sfumato.training.kinds.diffusion import DiffusionTrainee, made_for
+from sfumato.training.kinds.diffusion import DiffusionTrainee
 from sfumato.training.loop import train
 from sfumato.training.prepare import prepare
 from sfumato.training.settings import (
@@ -133,11 +133,11 @@ def test_the_side_is_what_the_file_says_or_the_familys(
     wish: Callable[..., Run], small: Small
 ) -> None:
     with opened(wish("lora")) as model:
-        assert made_for(model) == 512
+        assert model.side == 512
     run = wish("checkpoint", steps=1)
     taught(run)
     model = load(run.output, device="cpu")
-    assert made_for(model) == SIDE
+    assert model.side == SIDE
     model.close()
 
 

@@ -99,6 +99,12 @@ def _train() -> click.Command:
     return command
 
 
+def _starter() -> click.Command:
+    from sfumato.app.cli.starter import command
+
+    return command
+
+
 COMMANDS: tuple[Entry, ...] = (
     Entry("generate", "Paint pictures from a prompt.", _generate),
     Entry("grid", "Paint pictures side by side over one to three parameters.", _grid),
@@ -112,6 +118,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("split", "Write the parts of a checkpoint to files of their own.", _split),
     Entry("join", "Put parts together into one checkpoint.", _join),
     Entry("picture", "Say what made a picture: prompt, settings, files.", _picture),
+    Entry("starter", "List the small models that ship with the program; train one.", _starter),
     Entry("catalog", "Look published models up: who made them, which edition to take.", _catalog),
 )  # fmt: skip
 """every sub-command, in the order of the help page"""

@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from sfumato.engine.sampling.sampler import Sampler
     from sfumato.engine.sampling.schedules import Schedule
 
-SIZES: dict[str, int] = {"sd1": 512, "sd2": 512, "sdxl": 1024, "sdxl-refiner": 1024}
-"""family → pixels along a side that it was made for; SD2 models that predict v: 768"""
-
 
 @dataclass(frozen=True, slots=True)
 class Second:
@@ -120,8 +117,7 @@ def _asked_size(request: Request, model: Trained) -> Size:
     """What was asked for; else the size of the picture it starts from, or the model's own."""
     if request.init is not None and not (request.width or request.height):
         return request.init.image.size
-    usual = 768 if model.family == "sd2" and model.prediction == "v" else SIZES[model.family]
-    return request.width or usual, request.height or usual
+    return request.width or model.side, request.height or model.side
 
 
 def _seed(seed: int) -> int:

@@ -117,6 +117,6 @@ def _candidates(checkpoint: Path, stem: str, shelf: Shelf) -> Iterator[Path]:
         beside = list[Path]()
     named = (path for path in beside if path.name.startswith(stem))
     yield from (path for path in named if VAE_BESIDE.search(path.name) and is_file(path))
-    for entry in shelf.all("vae", stem):
+    for entry in shelf.own("vae", stem):
         if entry.path != checkpoint:
             yield entry.path

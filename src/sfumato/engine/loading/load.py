@@ -30,6 +30,7 @@ from sfumato.engine.loading.original import (
 )
 from sfumato.engine.loading.placement import placement
 from sfumato.engine.model import Family, Model, Network, Placement
+from sfumato.engine.native import native_side
 from sfumato.engine.networks.build import build
 from sfumato.engine.networks.fill import fill
 from sfumato.errors import Damaged, Refused, Unsupported, UsageError
@@ -112,6 +113,13 @@ class Plan:
     zero_snr: bool
     parts: dict[Role, Part]
     notes: list[str] = field(default_factory=list[str])
+    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    """what the file's header says"""
+
+    @property
+    def side(self) -> int:
+        """Pixels along a side of the pictures that it was made for."""
+        return native_side(self.family, self.prediction, self.metadata)
 
 
 def _loaded(file: ModelFile, where: Placement, weights: Weights) -> Model:
@@ -154,6 +162,7 @@ def plan_of(file: ModelFile, weights: Weights = "live") -> Plan:
         verdict.prediction is not None and verdict.prediction.zero_terminal_snr,
         parts(stored.tensors, found, family),
         [f"{change} as they are read" for change in stored.changes],
+        file.metadata,
     )
     _refuse_scales(file, stored.tensors)
     _choose_weights(plan, file, found, weights)

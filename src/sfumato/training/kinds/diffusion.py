@@ -30,12 +30,6 @@ from sfumato.training.randomness import uniform
 from sfumato.training.settings import Run, word_of
 from sfumato.training.trainee import Group, Trained
 
-SIDES = {"sd1": 512, "sd2": 512, "sdxl": 1024, "sdxl-refiner": 1024}
-"""family → side of the pictures it was made for"""
-
-SIDE_V = 768
-"""… and of an SD2 model that predicts v"""
-
 
 class DiffusionTrainee:
     """A model, the part of it that learns, and the pictures it learns from."""
@@ -47,7 +41,7 @@ class DiffusionTrainee:
         self.run = run
         self.model = model
         self.part = part
-        self.lesson = Lesson(run, made_for(model))
+        self.lesson = Lesson(run, model.side)
         self.batches = self.lesson.order.batches
         # Previews are painted in the terms in which the model learns.
         model.prediction = run.objective.prediction or model.prediction
@@ -172,14 +166,6 @@ class DiffusionTrainee:
         """Write the files of this kind."""
         taught = Taught(self.lesson, self.model.prediction, self.model.zero_snr)
         yield from self.part.write(trained, path, taught)
-
-
-def made_for(model: Model) -> int:
-    """Side of the square pictures that a model was made for, as its file or its family says."""
-    said = model.file.metadata.get("modelspec.resolution", "").lower().partition("x")[0]
-    if said.isdecimal() and 64 <= int(said) <= 4096:
-        return int(said)
-    return SIDE_V if (model.family, model.prediction) == ("sd2", "v") else SIDES[model.family]
 
 
 def _check(run: Run, model: Model) -> None:

@@ -17,6 +17,7 @@ from sfumato.errors import UsageError
 from sfumato.library.content import has_hash
 from sfumato.library.find import Shelf, expanded, must_be_file
 from sfumato.library.folders import Kind, bare
+from sfumato.starter.wares import CHECKPOINT
 
 if TYPE_CHECKING:
     from sfumato.engine.pictures.readers.found import Found
@@ -108,7 +109,8 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     """The checkpoint to paint with, and what should be known of the choice.
 
     One that an option names wins; then that of the repeated picture, by its hash and then by its
-    name; then the only one on the shelf. Raises UsageError with the nearest names.
+    name; then the only one in the user's folders, and where these hold none the starter. Raises
+    UsageError with the nearest names.
     """
     wanted = what.request.model
     told = what.found.record.fields.get("Model", "") if what.found is not None else ""
@@ -117,9 +119,12 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     if wanted:
         found = shelf.resolve("checkpoint", wanted)
         return found.path, (found.note,) if found.note else ()
-    every = shelf.all("checkpoint")
+    every = shelf.own("checkpoint")
     if len(every) == 1:
         return every[0].path, ()
+    if not every and shelf.shipped is not None:
+        note = "no checkpoint is named: the starter paints, a small model that ships with Sfumato"
+        return shelf.find("checkpoint", CHECKPOINT, paths=False), (note,)
     there = ", ".join(escape(entry.name) for entry in every[:8])
     more = f"; there are {there}{' …' if len(every) > 8 else ''}" if every else ""
     raise click.UsageError(f"say which checkpoint: --model FILE or NAME{more}")

@@ -31,7 +31,7 @@ def teach(run: Run, given: Mapping[str, Any], *, as_json: bool) -> None:
         # From here on an error is a line like all others.
         click.get_current_context().meta[JSON_ASKED] = False
     try:
-        trainee = _prepared(run, given)
+        trainee = prepared(run, given)
         if given["dry_run"]:
             _foretell(run, trainee, telling)
             return
@@ -44,7 +44,8 @@ def teach(run: Run, given: Mapping[str, Any], *, as_json: bool) -> None:
         sys.exit(status)
 
 
-def _prepared(run: Run, given: Mapping[str, Any]) -> Trainee:
+def prepared(run: Run, given: Mapping[str, Any]) -> Trainee:
+    """The model and the pictures of a run; raises MissingExtra without torch."""
     shelf = Shelf.from_environment(given["models"] or ())
     try:
         from sfumato.engine.loading.placement import placement
