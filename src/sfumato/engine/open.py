@@ -38,9 +38,9 @@ def load_painter(
     """Load a checkpoint, ready to paint.
 
     model: a path, or a name in `models`, in the folders of SFUMATO_MODELS or among the starter
-    models, where LoRAs and all else that prompts name are looked for too. vae: "auto" (A1111's rules), "none" (the checkpoint's
-    own), a name or a path. styles: files like A1111's styles.csv. The rest is explained at
-    `engine.loading.load` and at `Painter`; raises what these raise.
+    models, where LoRAs and all else that prompts name are looked for too. vae: "auto" (A1111's
+    rules), "none" (the checkpoint's own), a name or a path. styles: files like A1111's styles.csv.
+    The rest is explained at `engine.loading.load` and at `Painter`; raises what these raise.
     """
     shelf = Shelf.from_environment(models)
     path = Path(model)

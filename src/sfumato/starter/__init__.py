@@ -1,1 +1,1 @@
-"""The small models that ship with the package: real files in SD1's layout that paint on any machine."""
+"""Small models that ship with the package: real files in SD1's layout that paint anywhere."""

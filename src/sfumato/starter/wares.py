@@ -76,7 +76,7 @@ WARES: tuple[Ware, ...] = (
     Ware("ink", "pictures", "48 drawings in black ink, each with a caption",
          "starter train --minutes 5"),
     Ware("blobs", "pictures", "12 blob-shaped drawings to train a LoRA from",
-         "train lora $(sfumato starter path blobs) -m starter --trigger blobby -o mine.safetensors"),
+         "train lora $(sfumato starter path blobs) -m starter --trigger blobby -o my.safetensors"),
 )  # fmt: skip
 """everything, in the order of `sfumato starter list`"""
 

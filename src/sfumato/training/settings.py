@@ -273,6 +273,10 @@ class Run:
     """compute activations twice and keep them less"""
     title: str = ""
     """what the trained file calls itself"""
+    author: str = ""
+    """who made it, as the file says"""
+    license: str = ""
+    """on what terms it may be used, as the file says"""
     base: Base = field(default_factory=Base)
     scratch: Scratch | None = None
     data: Data = field(default_factory=Data)

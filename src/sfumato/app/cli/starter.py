@@ -75,8 +75,9 @@ def train(minutes: float, output: str, force: bool, as_json: bool) -> None:
     """Train the starter for some minutes, and keep all three editions of what comes out.
 
     It learns to draw in ink from 48 pictures. DIR then holds the whole training state (.ckpt, with
-    optimizer), the pruned edition (trained and averaged weights) and the averaged weights alone, to
-    be looked at and compared, and compared.png, painted by the weights before, trained and averaged.
+    optimizer), the pruned edition (trained and averaged weights) and the averaged weights alone,
+    and compared.png: the same prompts painted by the weights before, the trained ones and the
+    averages.
     """
     from sfumato.app.cli.training.lesson import teach_starter
 

@@ -1,4 +1,4 @@
-"""A short lesson for the starter checkpoint: some minutes of training, all editions kept, compared."""
+"""A short lesson for the starter checkpoint: minutes of training, and all editions compared."""
 
 from __future__ import annotations
 
