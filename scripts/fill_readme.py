@@ -18,7 +18,6 @@ import tempfile
 from pathlib import Path
 
 from make_models import gift, lighthouse, moonlight
-from make_paints import make_paints
 
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 COLUMNS = "92"
@@ -50,7 +49,6 @@ def filled(text: str) -> str:
         lighthouse(demo / "lighthouse-training.ckpt")
         moonlight(demo / "moonlight.pt")
         gift(demo / "free-gift.ckpt")
-        make_paints(demo)
         return BLOCK.sub(lambda match: _block(match[1], Path(folder)), text)
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from fill_readme import filled
 from make_models import lighthouse, moonlight
-from make_paints import make_paints
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +26,6 @@ def test_the_python_lines_run_and_print_what_their_comments_say(
     (tmp_path / "demo").mkdir()
     lighthouse(tmp_path / "demo" / "lighthouse-training.ckpt")
     moonlight(tmp_path / "demo" / "moonlight.pt")
-    make_paints(tmp_path / "demo")
     monkeypatch.chdir(tmp_path)
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     exec(code, {})

@@ -84,7 +84,7 @@ def test_it_paints_a_red_apple_at_its_own_size(capsys: Capture, tmp_path: Path) 
 def test_the_library_paints_without_naming_a_model() -> None:
     with sfumato.load() as painter:
         (picture,) = painter.generate("a polarbear <lora:inkline:0.5>", steps=2, seed=1)
-        applied = " ".join(report.sentence for report in painter.applied)
+        applied = " ".join(report.sentence() for report in painter.applied)
     assert picture.image.size == (128, 128)
     assert "of embedding polarbear apply" in applied
     assert "of LoRA inkline at 0.5 apply" in applied
