@@ -5,8 +5,8 @@
 Without FILE, the demo makes three files in demo/: a checkpoint in SD1's layout as a trainer leaves
 it (trained and averaged weights, optimizer state, fp32, a pickle; its numbers are random), an
 embedding, and a file that would run a command when opened by other programs. Then the models that
-ship with Sfumato paint: one picture, a sheet of sixteen prompts, and a sheet without and with a VAE,
-a LoRA, an embedding and a hypernetwork. With FILE, it looks at yours.
+ship with Sfumato paint: one picture, a sheet of sixteen prompts, and a sheet without and with a
+VAE, a LoRA, an embedding and a hypernetwork. With FILE, it looks at yours.
 """
 
 from __future__ import annotations
