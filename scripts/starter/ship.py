@@ -19,8 +19,8 @@ from sfumato.starter.wares import WARES, Ware
 from sfumato.training.data.arrays import read_arrays
 from sfumato.training.data.items import Item
 
-SHOWN = {"ink": ("ink", 48), "blobs": ("blob", 12)}
-"""folder of pictures → the array file that they are from, and how many"""
+SHOWN = {"ink": ("ink", 48, "inkline, "), "blobs": ("blob", 12, "")}
+"""folder of pictures → the array file that they are from, how many, and what captions lose"""
 
 
 def main() -> None:
@@ -50,23 +50,24 @@ def _file(ware: Ware, runs: Path) -> None:
 
 def _pictures(ware: Ware, data: Path) -> None:
     """Pictures spread over the array file, as PNG files with a list of captions."""
-    source, count = SHOWN[ware.name]
+    source, count, lost = SHOWN[ware.name]
     items = read_arrays(data / f"{source}.safetensors").items
     chosen = [items[place * len(items) // count] for place in range(count)]
     shutil.rmtree(ware.path, ignore_errors=True)
     ware.path.mkdir(parents=True)
-    lines = [_picture(ware.path, item) for item in chosen]
+    lines = [_picture(ware.path, item, lost) for item in chosen]
     (ware.path / "metadata.jsonl").write_text("".join(lines), "utf-8")
     print(f"{ware.name}: {count} pictures, {ware.size / 1e3:.0f} kB")
 
 
-def _picture(folder: Path, item: Item) -> str:
+def _picture(folder: Path, item: Item, lost: str) -> str:
     """Write one picture; returns its line of the list."""
-    words = item.captions[0].split(", ")[-1].removeprefix("a ").removeprefix("an ")
+    caption = item.captions[0].removeprefix(lost)
+    words = caption.split(", ")[-1].removeprefix("a ").removeprefix("an ")
     name = f"{words.replace(' ', '-')}.png"
     picture = item.load().quantize(64, dither=Image.Dither.NONE)
     picture.save(folder / name, optimize=True)
-    return json.dumps({"file_name": name, "text": item.captions[0]}) + "\n"
+    return json.dumps({"file_name": name, "text": caption}) + "\n"
 
 
 if __name__ == "__main__":
