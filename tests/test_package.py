@@ -50,7 +50,9 @@ def test_the_wheel_holds_the_data_the_types_and_the_command(tmp_path: Path) -> N
 def data_files(source: Path) -> set[str]:
     found = {path.relative_to(source).as_posix() for path in source.rglob("data/*.json")}
     assert found >= {f"sfumato/catalogue/data/{name}.json" for name in ("files", "lines")}
-    return found
+    starter = source / "sfumato/starter"
+    shipped = {p.relative_to(source).as_posix() for p in starter.rglob("*") if p.is_file()}
+    return found | {name for name in shipped if "__pycache__" not in name}
 
 
 def test_no_file_of_the_repository_is_large() -> None:
