@@ -1,0 +1,1 @@
+"""What the starter models can do, judged by rules that are proved on real pictures."""
