@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import isfinite, sqrt
 
 import numpy as np
 
-from sfumato.catalogue.numbers.measure import BLOCK
-from sfumato.containers.arrays import Floats, to_float32
+from sfumato.catalogue.numbers.streams import floats, side_by_side
 from sfumato.containers.tensor import Tensor, Tensors
 
 LIVE, AVERAGED = "model.", "model_ema."
@@ -105,31 +104,8 @@ def _squares(live: Tensor, averaged: Tensor) -> tuple[float, float] | None:
         return None
     difference = norm = 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        for a, b in _side_by_side(_floats(live), _floats(averaged)):
+        for a, b in side_by_side(floats(live), floats(averaged)):
             apart = a - b
             difference += float(np.dot(apart, apart))
             norm += float(np.dot(a, a))
     return (difference, norm) if isfinite(difference) and isfinite(norm) else None
-
-
-def _floats(tensor: Tensor) -> Iterator[Floats]:
-    step = BLOCK * tensor.dtype.bits // 8
-    for chunk in tensor.chunks():
-        raw = memoryview(chunk).cast("B")
-        for start in range(0, raw.nbytes, step):
-            yield to_float32(raw[start : start + step], tensor.dtype)
-
-
-def _side_by_side(
-    first: Iterator[Floats], second: Iterator[Floats]
-) -> Iterator[tuple[Floats, Floats]]:
-    """Blocks of equal length: the pieces of two types do not end at the same numbers."""
-    a = b = np.empty(0, np.float32)
-    while True:
-        a = a if a.size else next(first, a)
-        b = b if b.size else next(second, b)
-        size = min(a.size, b.size)
-        if not size:
-            return
-        yield a[:size], b[:size]
-        a, b = a[size:], b[size:]
