@@ -158,14 +158,14 @@ def _pipeline(folder: Path):  # noqa: ANN202
 def lora(folder: str) -> None:
     """Ours: a LoRA of rank 32 put into the weights, and taken out of them bit for bit."""
     import sfumato as sf
-    from sfumato.engine.adapters.lora import read_lora
     from sfumato.engine.adapters.patches import Patches, Use
+    from sfumato.operations.adapters.lora import read_lora
 
     with sf.load(Path(folder) / CHECKPOINT, vae="none") as painter:
         patches = Patches(painter.model)
 
         def work() -> None:
-            patches.set([Use(read_lora(Path(folder) / LORA, painter.model), 0.8, 0.8)])
+            patches.set([Use(read_lora(Path(folder) / LORA, painter.model.target), 0.8, 0.8)])
             patches.clear()
 
         _timed(work, 3)

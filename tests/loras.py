@@ -18,9 +18,9 @@ from sfumato.containers.dtype import F32, DType
 from sfumato.containers.model_file import SAFETENSORS, ModelFile
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
-from sfumato.engine.adapters.sites import Site, sites
 from sfumato.engine.model import Model, Network, Placement
 from sfumato.engine.networks.build import build
+from sfumato.operations.adapters.sites import Site, sites
 
 Shape = tuple[int, ...]
 Shapes = dict[str, Shape]
@@ -119,7 +119,7 @@ def modules(model: Model, only: Iterable[str] = ()) -> list[tuple[Site, Module]]
     """Layers that LoRAs change, or those whose name in diffusers' spelling has one of `only`."""
     return [
         (site, module)
-        for site in sites(model)
+        for site in sites(model.target)
         for module in site.modules
         if any(part in module.diffusers for part in (only or ("attentions", "layers")))
         and ("norm" in only or len(module.shape) > 1)

@@ -17,10 +17,10 @@ from sfumato.containers.model_file import DIFFUSERS
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
 from sfumato.engine.loading.load import load
-from sfumato.engine.loading.original import FIRST
 from sfumato.engine.model import Model
 from sfumato.errors import Damaged, Dangerous, Refused, SfumatoError, Unsupported, UsageError
 from sfumato.operations.convert import convert
+from sfumato.operations.original import FIRST
 
 pytestmark = pytest.mark.slow
 

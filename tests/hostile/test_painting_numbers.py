@@ -17,15 +17,15 @@ from sampling_toys import TABLE
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.dtype import F32
 from sfumato.containers.tensor import Tensor
-from sfumato.engine.adapters.lora import read_lora
 from sfumato.engine.adapters.patches import Patches, Use
 from sfumato.engine.loading.load import load
 from sfumato.engine.loading.placement import placement
 from sfumato.engine.model import Model
-from sfumato.engine.networks.fill import read_into
 from sfumato.engine.request import Tuning
 from sfumato.engine.sampling.levels import sigmas
 from sfumato.errors import Damaged, Refused, UsageError
+from sfumato.operations.adapters.lora import read_lora
+from sfumato.operations.into_torch import read_into
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_an_adapter_with_an_empty_tensor_is_refused_with_its_sizes(
         for slot, shape in EMPTY[kind].items()
     }
     with pytest.raises(Refused, match=rf"0 of {len(arrays)} tensors .*rank 0.*\[.*0.*\]"):
-        read_lora(saved(tmp_path / "lora.safetensors", arrays), model)
+        read_lora(saved(tmp_path / "lora.safetensors", arrays), model.target)
 
 
 def test_an_empty_part_is_left_out_of_a_lora_that_has_others(model: Model, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_an_empty_part_is_left_out_of_a_lora_that_has_others(model: Model, tmp_p
         f"{name}.diff_b": np.ones(0, np.float32),
     }
     with Patches(model) as patches:
-        lora = read_lora(saved(tmp_path / "lora.safetensors", arrays), model)
+        lora = read_lora(saved(tmp_path / "lora.safetensors", arrays), model.target)
         patches.set([Use(lora)])
         after = weights(model)
     assert lora.applied == 2 and "1 tensor left out" in lora.notes[0]
@@ -88,7 +88,7 @@ def test_factors_that_are_single_numbers_are_told_with_their_sizes(
     one = np.ones((), np.float32)
     arrays = {f"{name}.lora_down.weight": one, f"{name}.lora_up.weight": one}
     with pytest.raises(Refused, match=re.escape("down [], up []")):
-        read_lora(saved(tmp_path / "lora.safetensors", arrays), model)
+        read_lora(saved(tmp_path / "lora.safetensors", arrays), model.target)
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (3, 0), (2, 0, 3, 3)])

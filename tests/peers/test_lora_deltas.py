@@ -17,10 +17,10 @@ from paintable import SD1, UNET_PREFIX, write
 from sfumato.catalogue.adapters.flavours import glora_is_old
 from sfumato.catalogue.adapters.suffixes import split
 from sfumato.catalogue.spelling.networks import unet_modules
-from sfumato.engine.adapters.deltas.kinds import BY_NAME, change, scale
-from sfumato.engine.adapters.lora import read_lora
 from sfumato.engine.adapters.patches import Patches, Use
 from sfumato.engine.loading.load import load
+from sfumato.operations.adapters.deltas.kinds import BY_NAME, change, scale
+from sfumato.operations.adapters.lora import read_lora
 
 LAYERS: Mapping[str, Callable[[], nn.Module]] = {
     "linear": lambda: nn.Linear(24, 48),
@@ -258,7 +258,7 @@ def test_a_folder_of_peft_gives_the_weights_that_peft_merges(name: str, tmp_path
         theirs.save_pretrained(tmp_path / "adapter")
     merged = theirs.merge_and_unload()
     with Patches(model) as patches:
-        lora = read_lora(tmp_path / "adapter", model)
+        lora = read_lora(tmp_path / "adapter", model.target)
         (report,) = patches.set([Use(lora)])
         assert report.applied == report.total > 0 and not report.notes
         for module in unet_modules(SD1):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sfumato.containers.model_file import ModelFile
     from sfumato.containers.tensor import Tensor
     from sfumato.engine.networks.unet import UNetModel
+    from sfumato.operations.adapters.target import Target
 
 Family = Literal["sd1", "sd2", "sdxl", "sdxl-refiner"]
 
@@ -167,6 +168,18 @@ class Model:
                 if weight is not None:
                     return weight
         return None
+
+    @property
+    def target(self) -> Target:
+        """The model as adapters see it."""
+        from sfumato.operations.adapters.target import Body, Target
+
+        tensors = self.tensors
+        bodies = (
+            Body(n.role, n.prefix, n.sizes, f"{n.prefix}positional_embedding" in tensors)
+            for n in self.networks
+        )
+        return Target(self.path, self.family, tensors, tuple(bodies))
 
     def close(self) -> None:
         """Close the file and let go of the weights."""

@@ -16,7 +16,7 @@ from sfumato.starter.wares import CHECKPOINT
 if TYPE_CHECKING:
     import torch
 
-    from sfumato.engine.loading.original import Weights
+    from sfumato.operations.original import Weights
 
 AnyPath = str | PathLike[str]
 

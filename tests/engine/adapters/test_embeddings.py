@@ -18,7 +18,6 @@ from sfumato.containers.arrays import tensor_from
 from sfumato.containers.open import open_model
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
-from sfumato.engine.adapters.bundles import bundled
 from sfumato.engine.adapters.embeddings import (
     Embedding,
     EmbeddingTable,
@@ -30,6 +29,7 @@ from sfumato.engine.prompt.chunks import chunks
 from sfumato.engine.prompt.tokens import Tokenizer
 from sfumato.errors import Damaged, Dangerous, Unsupported
 from sfumato.library.find import Shelf
+from sfumato.operations.adapters.bundles import bundled
 
 ROWS = np.arange(6, dtype=np.float32).reshape(3, 2)
 Arrays = dict[str, np.ndarray]

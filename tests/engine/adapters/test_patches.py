@@ -12,13 +12,14 @@ import torch
 from loras import BENDING, KINDS, PREFIXES, arrays, changed, modules, saved, weights
 from paintable import write
 from sfumato.containers.dtype import BF16, F16, F32, DType
-from sfumato.engine.adapters import layering, patches
-from sfumato.engine.adapters.layering import Layer
-from sfumato.engine.adapters.lora import Lora, read_lora
+from sfumato.engine.adapters import patches
 from sfumato.engine.adapters.patches import Patches, Use
 from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.errors import Damaged, UsageError
+from sfumato.operations.adapters import layering
+from sfumato.operations.adapters.layering import Layer
+from sfumato.operations.adapters.lora import Lora, read_lora
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +43,7 @@ def model(loaded: Model) -> Iterator[Model]:
 
 def lora(model: Model, folder: Path, kind: str = "lora", *only: str, dtype: DType = F32) -> Lora:
     path = folder / f"{kind} {' '.join(only)}.safetensors".replace("/", "")
-    return read_lora(saved(path, arrays(model, kind, only), dtype), model)
+    return read_lora(saved(path, arrays(model, kind, only), dtype), model.target)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -177,11 +178,11 @@ def test_the_report_says_the_strength(model: Model, tmp_path: Path) -> None:
 
 def test_dyn_takes_the_first_ranks_and_keeps_the_scale(model: Model, tmp_path: Path) -> None:
     found = arrays(model, "lora")
-    whole = read_lora(saved(tmp_path / "whole.safetensors", found), model)
+    whole = read_lora(saved(tmp_path / "whole.safetensors", found), model.target)
     for name, array in found.items():
         if ".lora_down." in name:
             array[2:] = 0
-    cut = read_lora(saved(tmp_path / "cut.safetensors", found), model)
+    cut = read_lora(saved(tmp_path / "cut.safetensors", found), model.target)
     with Patches(model) as attached:
         attached.set([Use(whole, dyn=2)])
         first = weights(model)
@@ -206,7 +207,7 @@ def test_the_scale_key_wins_over_alpha_and_alpha_is_over_the_rank(
     up, down = np.ones((outputs, 4), "f4"), np.ones((4, inputs), "f4")
     found = {f"{name}.lora_up.weight": up, f"{name}.lora_down.weight": down}
     found |= {f"{name}.{slot}": np.float32(value).reshape(()) for slot, value in slots.items()}
-    one = read_lora(saved(tmp_path / "one.safetensors", found), model)
+    one = read_lora(saved(tmp_path / "one.safetensors", found), model.target)
     before = weights(model)
     with Patches(model) as attached:
         attached.set([Use(one)])
@@ -236,9 +237,9 @@ def test_values_that_are_no_numbers_are_refused_by_name_and_nothing_stays(
     found = arrays(model, "lora")
     name = [name for name in found if name.endswith("lora_up.weight")][-1]
     found[name][0, 0] = value
-    one = read_lora(saved(tmp_path / "bad.safetensors", found), model)
+    one = read_lora(saved(tmp_path / "bad.safetensors", found), model.target)
     attached = Patches(model)
-    huge = read_lora(saved(tmp_path / "huge.safetensors", overflowing(model)), model)
+    huge = read_lora(saved(tmp_path / "huge.safetensors", overflowing(model)), model.target)
     with pytest.raises(Damaged, match="beyond all bounds"):
         attached.set([Use(huge)])
     with pytest.raises(Damaged, match=f"{name} holds values that are no finite numbers"):

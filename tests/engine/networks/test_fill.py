@@ -19,8 +19,9 @@ from sfumato.containers.open import open_model
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Buffer, Tensor
 from sfumato.engine.networks.build import build
-from sfumato.engine.networks.fill import fill, read_into
+from sfumato.engine.networks.fill import fill
 from sfumato.errors import Damaged, Unsupported
+from sfumato.operations.into_torch import read_into
 from toys import random_tensor, random_tensors
 
 CPU = torch.device("cpu")

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from sfumato.containers.open import open_model
-from sfumato.engine.adapters.lora import read_lora
 from sfumato.engine.adapters.patches import Patches, Use
 from sfumato.errors import Refused, UsageError
+from sfumato.operations.adapters.lora import read_lora
 from sfumato.training.kinds.lora import LoraPart
 from sfumato.training.settings import Ema, LoraShape, Optimizer, Run
 from taught import answer, apart, identified, opened, run_of, taught
@@ -63,7 +63,7 @@ def test_a_file_acts_in_painting_as_its_factors_did_in_training(
     course = taught(run)
     with opened(run) as model:
         before = answer(model)
-        (report,) = Patches(model).set([Use(read_lora(Path(run.output), model))])
+        (report,) = Patches(model).set([Use(read_lora(Path(run.output), model.target))])
         assert apart(answer(model), answer(course.model)) < 1e-5
         assert apart(answer(model), before) > 1e-3
     assert report.applied == report.total

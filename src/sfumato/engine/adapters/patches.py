@@ -11,14 +11,14 @@ from typing import NamedTuple, Self
 import torch
 
 from sfumato.containers.text import escape
-from sfumato.engine.adapters.deltas.lengths import length
-from sfumato.engine.adapters.layering import Layer, add_layer
-from sfumato.engine.adapters.lora import Lora
-from sfumato.engine.adapters.parts import Part
 from sfumato.engine.applied import Applied
 from sfumato.engine.model import Model
-from sfumato.engine.networks.fill import read_into
 from sfumato.errors import UsageError
+from sfumato.operations.adapters.deltas.lengths import length
+from sfumato.operations.adapters.layering import Layer, add_layer
+from sfumato.operations.adapters.lora import Lora
+from sfumato.operations.adapters.parts import Part
+from sfumato.operations.into_torch import read_into
 
 
 @dataclass(frozen=True, slots=True)

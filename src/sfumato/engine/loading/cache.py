@@ -14,8 +14,8 @@ from sfumato.engine.loading.load import load
 if TYPE_CHECKING:
     import torch
 
-    from sfumato.engine.loading.original import Weights
     from sfumato.engine.model import Model
+    from sfumato.operations.original import Weights
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")

@@ -17,7 +17,13 @@ from sfumato.catalogue.survey import Survey, survey
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.open import open_model
 from sfumato.containers.text import escape
-from sfumato.engine.loading.original import (
+from sfumato.engine.loading.placement import placement
+from sfumato.engine.model import Family, Model, Network, Placement
+from sfumato.engine.native import native_side
+from sfumato.engine.networks.build import build
+from sfumato.engine.networks.fill import fill
+from sfumato.errors import Damaged, Refused, Unsupported, UsageError
+from sfumato.operations.original import (
     NEEDED,
     Part,
     Role,
@@ -28,12 +34,6 @@ from sfumato.engine.loading.original import (
     parts,
     place,
 )
-from sfumato.engine.loading.placement import placement
-from sfumato.engine.model import Family, Model, Network, Placement
-from sfumato.engine.native import native_side
-from sfumato.engine.networks.build import build
-from sfumato.engine.networks.fill import fill
-from sfumato.errors import Damaged, Refused, Unsupported, UsageError
 from sfumato.operations.recast import FACTORS, multiplied_out
 
 if TYPE_CHECKING:

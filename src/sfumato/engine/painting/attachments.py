@@ -13,7 +13,6 @@ from sfumato.engine.adapters import hypernetworks
 from sfumato.engine.adapters.embedding import Embedding, carried_embeddings, read_embedding
 from sfumato.engine.adapters.embeddings import EmbeddingTable
 from sfumato.engine.adapters.hypernetworks import Hypernetwork, read_hypernetwork
-from sfumato.engine.adapters.lora import Lora, read_lora
 from sfumato.engine.adapters.patches import Patches, Use
 from sfumato.engine.applied import Applied
 from sfumato.engine.asking.standing import Standing
@@ -22,6 +21,7 @@ from sfumato.engine.prompt.tags import Calls, HypernetworkCall, LoraCall
 from sfumato.engine.prompt.tokens import Tokenizer
 from sfumato.errors import Refused, SfumatoError, UsageError
 from sfumato.library.find import Shelf
+from sfumato.operations.adapters.lora import Lora, read_lora
 
 if TYPE_CHECKING:
     from sfumato.engine.model import Model
@@ -150,7 +150,7 @@ class Attachments:
 
     def _use(self, path: Path, call: LoraCall) -> Use:
         lora = self._loras.get(
-            (stamps(path), call.name), lambda: read_lora(path, self._model, name=call.name)
+            (stamps(path), call.name), lambda: read_lora(path, self._model.target, name=call.name)
         )
         return Use(lora, call.te, call.unet, call.dyn or 0)
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import Parameter, functional
 from torch.nn.utils import parametrize
 
-from sfumato.engine.adapters.deltas.kinds import BY_NAME, change, scale
-from sfumato.engine.adapters.deltas.lengths import length
+from sfumato.operations.adapters.deltas.kinds import BY_NAME, change, scale
+from sfumato.operations.adapters.deltas.lengths import length
 from sfumato.training.randomness import generator
 from sfumato.training.settings import LoraShape
 

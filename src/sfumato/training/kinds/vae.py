@@ -12,11 +12,11 @@ from torch.nn import Parameter, functional
 from sfumato.catalogue.survey import survey
 from sfumato.catalogue.trees.vae import VAE
 from sfumato.containers.open import open_model
-from sfumato.engine.loading.original import parts
 from sfumato.engine.networks.build import build
 from sfumato.engine.networks.fill import fill
 from sfumato.engine.networks.vae import AutoencoderKL
 from sfumato.errors import Refused
+from sfumato.operations.original import parts
 from sfumato.training.data.lesson import Lesson, find, to_tensor
 from sfumato.training.output import cast_for, check_suffix, write_tensors
 from sfumato.training.randomness import normal, uniform

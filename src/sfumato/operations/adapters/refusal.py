@@ -6,12 +6,12 @@ from sfumato.catalogue.families import TITLES
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.text import escape
-from sfumato.engine.adapters.lora_file import Lora
-from sfumato.engine.model import Model
 from sfumato.errors import Refused
+from sfumato.operations.adapters.lora_file import Lora
+from sfumato.operations.adapters.target import Target
 
 
-def misplaced(lora: Lora, model: Model) -> None:
+def misplaced(lora: Lora, target: Target) -> None:
     """Raise Refused where nothing of `lora` applies, or where it is another family's.
 
     A LoRA for SD2 fits half of SD1's UNet by shape; applying that half would only do harm.
@@ -22,10 +22,10 @@ def misplaced(lora: Lora, model: Model) -> None:
     found = identify(file, metadata=file.metadata, extras=file.extras, stem=lora.name)
     family = found.family.split("/")
     sure = found.confidence in ("certain", "likely") and found.family != "unknown"
-    foreign = found.kind == "lora" and sure and model.family not in family
+    foreign = found.kind == "lora" and sure and target.family not in family
     if lora.parts and not foreign:
         return
-    title = TITLES.get(model.family, model.family)
+    title = TITLES.get(target.family, target.family)
     count = f"{lora.applied} of {lora.total} tensors of {escape(lora.name)} fit this {title} model"
     raise Refused(f"{count}: {_reason(lora, found, foreign=foreign)}")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sfumato.containers.model_file import ModelFile
 from sfumato.containers.tensor import Tensor
-from sfumato.engine.adapters.parts import Part
+from sfumato.operations.adapters.parts import Part
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,13 +13,13 @@ from torch import Tensor
 from sfumato.containers import tensor as stored
 from sfumato.containers.dtype import BOOL, U8
 from sfumato.containers.text import escape
-from sfumato.engine.adapters.deltas.factored import Slots, matrix
-from sfumato.engine.adapters.deltas.kinds import change, first_ranks, scale
-from sfumato.engine.adapters.deltas.lengths import length
-from sfumato.engine.adapters.lora import Lora
-from sfumato.engine.adapters.parts import Part
-from sfumato.engine.networks.fill import read_into
 from sfumato.errors import Damaged
+from sfumato.operations.adapters.deltas.factored import Slots, matrix
+from sfumato.operations.adapters.deltas.kinds import change, first_ranks, scale
+from sfumato.operations.adapters.deltas.lengths import length
+from sfumato.operations.adapters.lora import Lora
+from sfumato.operations.adapters.parts import Part
+from sfumato.operations.into_torch import read_into
 
 HERE = ("scale", "terms", "bias_indices", "bias_values", "bias_size")
 """slots of single and of few numbers, which stay on the CPU"""

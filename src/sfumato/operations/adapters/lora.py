@@ -1,4 +1,4 @@
-"""A LoRA file of any kind and spelling, read against a loaded model: what it changes, and where."""
+"""A LoRA file of any kind and spelling, read against a model: what it changes, and where."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from pathlib import Path
 from sfumato.catalogue.adapters.peft_config import CONFIG
 from sfumato.containers.model_file import ModelFile
 from sfumato.containers.open import open_model
-from sfumato.engine.adapters.bundles import bundled
-from sfumato.engine.adapters.lora_file import Lora as Lora
-from sfumato.engine.adapters.parts import Problem, place_all, take_apart
-from sfumato.engine.adapters.refusal import misplaced
-from sfumato.engine.model import Model
+from sfumato.operations.adapters.bundles import bundled
+from sfumato.operations.adapters.lora_file import Lora as Lora
+from sfumato.operations.adapters.parts import Problem, place_all, take_apart
+from sfumato.operations.adapters.refusal import misplaced
+from sfumato.operations.adapters.target import Target
 
 
-def read_lora(source: str | os.PathLike[str] | ModelFile, model: Model, *, name: str = "") -> Lora:
-    """Find for every tensor of a LoRA the weight of `model` that it changes. Nothing is computed.
+def read_lora(
+    source: str | os.PathLike[str] | ModelFile, target: Target, *, name: str = ""
+) -> Lora:
+    """Find for every tensor of a LoRA the weight of `target` that it changes. Nothing is computed.
 
     name: what it is called in reports; the file's stem where empty. The file stays open. Raises
     Refused where it was made for another family or nothing applies, BadFile for no usable file.
@@ -26,11 +28,11 @@ def read_lora(source: str | os.PathLike[str] | ModelFile, model: Model, *, name:
     name = name or path.stem
     try:
         taken = take_apart(file)
-        parts, problems = place_all(taken, model, file)
+        parts, problems = place_all(taken, target, file)
         embeddings = bundled(file, taken.embeddings)
         total = len(file) - len(taken.embeddings)
         lora = Lora(name, path, file, parts, total, _notes(problems), embeddings)
-        misplaced(lora, model)
+        misplaced(lora, target)
     except BaseException:
         if not isinstance(source, ModelFile):
             file.close()

@@ -16,12 +16,12 @@ from paintable import KINDS, write
 from sfumato.containers.arrays import tensor_from
 from sfumato.containers.save import save
 from sfumato.containers.tensor import Tensor
-from sfumato.engine.adapters.lora import read_lora
-from sfumato.engine.adapters.parts import fits
 from sfumato.engine.adapters.patches import Patches, Use
 from sfumato.engine.loading.load import load
 from sfumato.engine.model import Model
 from sfumato.errors import Damaged, Refused
+from sfumato.operations.adapters.lora import read_lora
+from sfumato.operations.adapters.parts import fits
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +38,7 @@ def small(folder: Path, kind: str = "sd1") -> Model:
 def after(model: Model, path: Path) -> dict[str, torch.Tensor]:
     """The weights with a LoRA attached."""
     with Patches(model) as patches:
-        lora = read_lora(path, model)
+        lora = read_lora(path, model.target)
         assert not lora.notes
         patches.set([Use(lora)])
         return weights(model)
@@ -48,7 +48,7 @@ def after(model: Model, path: Path) -> dict[str, torch.Tensor]:
 def test_every_module_of_a_small_model_is_found(tmp_path: Path, kind: str) -> None:
     model = small(tmp_path, kind)
     everything = arrays(model, "lora", (".",))
-    lora = read_lora(saved(tmp_path / "lora.safetensors", everything), model)
+    lora = read_lora(saved(tmp_path / "lora.safetensors", everything), model.target)
     assert (lora.applied, lora.total, lora.notes) == (len(everything), len(everything), ())
     assert len(lora.parts) == len(everything) // 3
 
@@ -125,17 +125,17 @@ def test_a_lora_of_another_family_is_refused_in_one_sentence() -> None:
     for family, title in (("sdxl", "SDXL"), ("sd2", "SD 2.x")):
         file = bodiless(kohya(family), "ink.safetensors")
         with pytest.raises(Refused, match=r"tensors of ink fit this SD 1.x model") as caught:
-            read_lora(file, model)
+            read_lora(file, model.target)
         assert f"the file is: {title}" in str(caught.value)
 
 
 def test_what_is_no_lora_is_refused(tmp_path: Path) -> None:
     model = small(tmp_path)
     with pytest.raises(Refused, match=r"0 of \d+ tensors of sd1 fit .*: the file is: SD 1.x"):
-        read_lora(model.path, model)
+        read_lora(model.path, model.target)
     strange = saved(tmp_path / "strange.safetensors", {"a": np.zeros(3, "f4")})
     with pytest.raises(Refused, match="the file is of no known sort"):
-        read_lora(strange, model)
+        read_lora(strange, model.target)
 
 
 def test_what_does_not_fit_is_told_with_the_sizes(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_what_does_not_fit_is_told_with_the_sizes(tmp_path: Path) -> None:
     found |= {"lora_unet_nowhere.lora_down.weight": np.zeros((4, 8), "f4")}
     found |= {"lora_unet_nowhere.lora_up.weight": np.zeros((8, 4), "f4")}
     found |= {"odd": np.zeros(2, "f4")}
-    lora = read_lora(saved(tmp_path / "some.safetensors", found), model)
+    lora = read_lora(saved(tmp_path / "some.safetensors", found), model.target)
     assert lora.applied == len(found) - 3 - 2 - 1
     notes = "; ".join(lora.notes)
     assert "3 tensors left out: the sizes do not fit a weight of [" in notes
@@ -169,7 +169,7 @@ def test_embeddings_that_travel_along_are_handed_out(tmp_path: Path) -> None:
     found = arrays(model, "lora")
     rows = np.ones((2, 128), "f4")
     bundle = {"bundle_emb.cat.emb_params": rows, "bundle_emb.dog.clip_l": rows}
-    lora = read_lora(saved(tmp_path / "some.safetensors", {**found, **bundle}), model)
+    lora = read_lora(saved(tmp_path / "some.safetensors", {**found, **bundle}), model.target)
     assert lora.applied == lora.total == len(found)
     assert {name: list(t) for name, t in lora.embeddings.items()} == {
         "cat": ["emb_params"],
@@ -221,7 +221,7 @@ def test_a_sparse_bias_or_an_alpha_out_of_bounds_is_refused(
     arrays = {f"{name}.{slot}": np.asarray(values) for slot, values in given.items()}
     save(tmp_path / "bad.safetensors", {key: tensor_from(a) for key, a in arrays.items()})
     with pytest.raises((Damaged, Refused), match=r"weight of \[32, 32\]|out of bounds"):
-        Patches(model).set([Use(read_lora(tmp_path / "bad.safetensors", model))])
+        Patches(model).set([Use(read_lora(tmp_path / "bad.safetensors", model.target))])
 
 
 def test_a_new_weight_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ REAL: Mapping[str, tuple[Literal["sd1", "sd2"], int]] = {
 @pytest.mark.parametrize("name", REAL)
 def test_real_files_apply_in_full_to_the_model_they_were_made_for(real: Path, name: str) -> None:
     family, count = REAL[name]
-    lora = read_lora(real / name, bodiless_model(family))
+    lora = read_lora(real / name, bodiless_model(family).target)
     assert (lora.applied, lora.notes) == (lora.total, ())
     assert lora.total == count
     lora.close()
@@ -268,12 +268,12 @@ def test_real_files_apply_in_full_to_the_model_they_were_made_for(real: Path, na
 
 def test_kohyas_names_apply_to_sd1_in_full() -> None:
     file: Mapping[str, Tensor] = kohya("sd1")
-    lora = read_lora(bodiless(file), bodiless_model())
+    lora = read_lora(bodiless(file), bodiless_model().target)
     assert (lora.applied, lora.total, len(lora.parts)) == (792, 792, 264)
 
 
 def test_reading_changes_nothing(tmp_path: Path) -> None:
     model = small(tmp_path)
     before = weights(model)
-    read_lora(saved(tmp_path / "some.safetensors", arrays(model, "dora")), model)
+    read_lora(saved(tmp_path / "some.safetensors", arrays(model, "dora")), model.target)
     assert not changed(model, before)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sfumato.engine.adapters.deltas.factored import Slots, matrix, shaped, tucker
-from sfumato.engine.adapters.deltas.lengths import length
+from sfumato.operations.adapters.deltas.factored import Slots, matrix, shaped, tucker
+from sfumato.operations.adapters.deltas.lengths import length
 
 
 def ia3(slots: Slots, weight: Tensor) -> Tensor:

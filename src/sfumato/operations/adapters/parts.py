@@ -17,9 +17,9 @@ from sfumato.containers.model_file import ModelFile
 from sfumato.containers.strict_json import Json
 from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
-from sfumato.engine.adapters.deltas.kinds import BY_NAME, Kind, change
-from sfumato.engine.adapters.sites import Site, find, rename_numbered, sites
-from sfumato.engine.model import Model
+from sfumato.operations.adapters.deltas.kinds import BY_NAME, Kind, change
+from sfumato.operations.adapters.sites import Site, find, rename_numbered, sites
+from sfumato.operations.adapters.target import Target
 
 Shape = tuple[int, ...]
 
@@ -105,10 +105,10 @@ def take_apart(file: ModelFile) -> Taken:
 
 
 def place_all(
-    taken: Taken, model: Model, file: ModelFile
+    taken: Taken, target: Target, file: ModelFile
 ) -> tuple[tuple[Part, ...], tuple[Problem, ...]]:
-    """The weights of `model` that the changes are of, and what has no place there."""
-    among = sites(model)
+    """The weights of `target` that the changes are of, and what has no place there."""
+    among = sites(target)
     changes = rename_numbered(taken.changes, among) if taken.numbered else taken.changes
     parts: list[Part] = []
     problems = [Problem("no part of a change that is known", escape(k), 1) for k in taken.left_over]
@@ -118,7 +118,7 @@ def place_all(
             missing = "there is no such module in this model"
             problems.append(Problem(missing, escape(one.name), len(one.slots)))
             continue
-        for checked in (_checked(part, model) for part in _parts(one, *found, file)):
+        for checked in (_checked(part, target) for part in _parts(one, *found, file)):
             parts += [checked] if isinstance(checked, Part) else []
             problems += [checked] if isinstance(checked, Problem) else []
     return tuple(parts), tuple(problems)
@@ -182,14 +182,14 @@ def _constants(one: Change, module: Module, told: Mapping[str, Json]) -> dict[st
     return {} if scale is None else {"scale": scale}
 
 
-def _checked(part: Part, model: Model) -> Part | Problem | None:
+def _checked(part: Part, target: Target) -> Part | Problem | None:
     """The part if it fits its weight, or the first inputs of it; else why not.
 
     None where nothing is missed: PEFT's IA3 scales the bias of outputs, if there is one.
     """
-    weight = model.parameter(part.key)
+    shape = target.shape(part.key)
     count, example = len(part.slots), escape(next(iter(part.slots.values())))
-    if weight is None or part.key not in model.tensors:
+    if shape is None:
         silent = part.kind.name == "ia3-peft"
         reason = "its module has no such weight in this model"
         return None if silent else Problem(reason, example, count)
@@ -197,7 +197,7 @@ def _checked(part: Part, model: Model) -> Part | Problem | None:
     sizes = ", ".join(f"{slot} {list(shape)}" for slot, shape in shapes if shape or slot not in ONE)
     if any(0 in shape for slot, shape in shapes if not slot.startswith(SPARSE)):
         return Problem("rank 0, tensors without a number", f"{example}: {sizes}", count)
-    expected: Shape = tuple(part.view.of(weight.detach().to("meta")).shape)
+    expected: Shape = tuple(part.view.of(torch.empty(shape, device="meta")).shape)
     if part.kind.name == "ia3-peft" and len(expected) == 1 and part.tensors["factor"].shape[0] == 1:
         return None  # factors of inputs leave the bias alone
     if fits(part.kind.name, shapes, expected):

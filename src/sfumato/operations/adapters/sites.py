@@ -1,4 +1,4 @@
-"""Where in a loaded model the modules are that LoRAs change: names from the model's real sizes."""
+"""Where in a model the modules are that LoRAs change: names from the model's real sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sfumato.catalogue.spelling.networks import Module, unet_modules
 from sfumato.catalogue.spelling.texts import clip_modules, openclip_modules
 from sfumato.catalogue.trees.text import Text
 from sfumato.catalogue.trees.unet import UNet
-from sfumato.engine.model import Model, Network
+from sfumato.operations.adapters.target import Body, Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Site:
     names: Names
 
 
-def sites(model: Model) -> tuple[Site, ...]:
-    """The networks of `model` that LoRAs change."""
-    found = ((network, _modules(network, model)) for network in model.networks)
+def sites(target: Target) -> tuple[Site, ...]:
+    """The networks of `target` that LoRAs change."""
+    found = ((network, _modules(network)) for network in target.networks)
     return tuple(
         Site(network.role, network.prefix, modules, tabulate(modules))
         for network, modules in found
@@ -36,13 +36,12 @@ def sites(model: Model) -> tuple[Site, ...]:
     )
 
 
-def _modules(network: Network, model: Model) -> Sequence[Module]:
+def _modules(network: Body) -> Sequence[Module]:
     if isinstance(network.sizes, UNet):
         return unet_modules(network.sizes)
     if not isinstance(network.sizes, Text):
         return ()
-    packed = f"{network.prefix}positional_embedding" in model.tensors
-    return openclip_modules(network.sizes) if packed else clip_modules(network.sizes)
+    return openclip_modules(network.sizes) if network.openclip else clip_modules(network.sizes)
 
 
 def find(change: Change, among: Sequence[Site]) -> tuple[Site, Module] | None:

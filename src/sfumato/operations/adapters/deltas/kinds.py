@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from sfumato.engine.adapters.deltas.dependent import (
+from sfumato.operations.adapters.deltas.dependent import (
     boft,
     decomposed,
     glora,
@@ -20,7 +20,7 @@ from sfumato.engine.adapters.deltas.dependent import (
     oft_peft,
     replaced,
 )
-from sfumato.engine.adapters.deltas.factored import (
+from sfumato.operations.adapters.deltas.factored import (
     Shape,
     Slots,
     full,
