@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import click
 
+from sfumato.app.cli.entries import Entries, Entry
 from sfumato.errors import SfumatoError
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One sub-command: what the help page says of it, and how to get it."""
-
-    name: str
-    summary: str
-    load: Callable[[], click.Command]
 
 
 def _inspect() -> click.Command:
@@ -105,6 +95,12 @@ def _starter() -> click.Command:
     return command
 
 
+def _lora() -> click.Command:
+    from sfumato.app.cli.lora import command
+
+    return command
+
+
 COMMANDS: tuple[Entry, ...] = (
     Entry("generate", "Paint pictures from a prompt.", _generate),
     Entry("grid", "Paint pictures side by side over one to three parameters.", _grid),
@@ -113,6 +109,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("convert", "Write a model in another container, dtype or spelling.", _convert),
     Entry("prune", "Drop what a model does not need.", _prune),
     Entry("ema", "Use, drop, extract or measure the averaged weights.", _ema),
+    Entry("lora", "Look into LoRA files and make new ones.", _lora),
     Entry("repair", "Mend position ids, prefixes and missing name parts.", _repair),
     Entry("metadata", "Show and change the text in a file's header.", _metadata),
     Entry("split", "Write the parts of a checkpoint to files of their own.", _split),
@@ -124,29 +121,8 @@ COMMANDS: tuple[Entry, ...] = (
 """every sub-command, in the order of the help page"""
 
 
-class Commands(click.Group):
-    """The group of COMMANDS; asking for help loads none of them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return [entry.name for entry in COMMANDS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        return next((entry.load() for entry in COMMANDS if entry.name == cmd_name), None)
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            # click names the options that are near to an unknown one, and not the commands.
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], self.list_commands(ctx), 1)
-            if not near or near[0] in error.message:
-                raise
-            sentence = f"{error.message} Did you mean '{near[0]}'?"
-            raise click.UsageError(sentence, ctx=ctx) from error
+class Commands(Entries):
+    """The group of COMMANDS."""
 
     def invoke(self, ctx: click.Context) -> object:
         """Run a sub-command; what it refuses is told as JSON too where JSON was asked for."""
@@ -162,10 +138,6 @@ class Commands(click.Group):
                 emit_json({"error": sentence, "status": status})
             raise
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(entry.name, entry.summary) for entry in COMMANDS])
-
 
 def _version(context: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
@@ -177,6 +149,7 @@ def _version(context: click.Context, _option: click.Parameter, asked: bool) -> N
 
 @click.command(
     cls=Commands,
+    entries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Example: sfumato inspect anything-v3.ckpt",
 )
