@@ -1,0 +1,1 @@
+"""New LoRA files made of models, and of other LoRA files."""
