@@ -28,11 +28,11 @@ from sfumato.engine.prompt.tags import HypernetworkCall, LoraCall
 from sfumato.library.find import Shelf
 
 if TYPE_CHECKING:
-    from sfumato.engine.applied import Applied
     from sfumato.engine.autoencoding.choose import Choice
     from sfumato.engine.model import Model, Network
     from sfumato.engine.prompt.styles import Styles
     from sfumato.engine.request import Request
+    from sfumato.operations.applied import Applied
 
 
 class Painter:

@@ -11,10 +11,10 @@ from sfumato.containers.discover import PICTURES
 from sfumato.engine.adapters.embedding import Embedding as Embedding
 from sfumato.engine.adapters.embedding import carried_embeddings as carried_embeddings
 from sfumato.engine.adapters.embedding import read_embedding as read_embedding
-from sfumato.engine.applied import Applied
 from sfumato.errors import NotAModel, SfumatoError
 from sfumato.library.find import Shelf
 from sfumato.library.folders import Entry
+from sfumato.operations.applied import Applied
 
 if TYPE_CHECKING:
     from sfumato.engine.model import TextEncoder

@@ -16,7 +16,7 @@ from torch.nn import functional
 from sfumato.engine.adapters.hypernetwork_file import Branch
 from sfumato.engine.adapters.hypernetwork_file import Hypernetwork as Hypernetwork
 from sfumato.engine.adapters.hypernetwork_file import read_hypernetwork as read_hypernetwork
-from sfumato.engine.applied import Applied
+from sfumato.operations.applied import Applied
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from math import isfinite, sqrt
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Self
 
 import torch
 
-from sfumato.containers.text import escape
-from sfumato.engine.applied import Applied
 from sfumato.engine.model import Model
-from sfumato.errors import UsageError
 from sfumato.operations.adapters.deltas.lengths import length
 from sfumato.operations.adapters.layering import Layer, add_layer
-from sfumato.operations.adapters.lora import Lora
-from sfumato.operations.adapters.parts import Part
+from sfumato.operations.adapters.uses import Use as Use
+from sfumato.operations.adapters.uses import applied, stacks
+from sfumato.operations.applied import Applied
 from sfumato.operations.into_torch import read_into
-
-
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A LoRA at the strengths that it is used with."""
-
-    lora: Lora
-    te: float = 1.0
-    """of what it changes in text encoders"""
-    unet: float | None = None
-    """of what it changes in the UNet; `te` where None"""
-    dyn: int = 0
-    """only the first ranks of plain LoRA; 0 for all"""
-
-    def strength(self, part: Part) -> float:
-        """What the change of one weight is multiplied by."""
-        return self.te if part.role != "unet" or self.unet is None else self.unet
 
 
 class Written(NamedTuple):
@@ -70,10 +49,8 @@ class Patches:
         once. Raises UsageError for strengths that are no numbers, Damaged for a LoRA with values
         that are none; on any failure the weights are the file's again.
         """
-        for use in uses:
-            if not all(isfinite(number) for number in (use.te, use.unet or 0.0)) or use.dyn < 0:
-                raise UsageError(f"{escape(use.lora.name)}: strengths must be finite numbers")
-        wanted, owners = _stacks(uses)
+        found = stacks(uses)
+        wanted = found.layers
         changed = [key for key in self._written if key not in wanted]
         changed += [key for key, layers in wanted.items() if self._layers(key) != layers]
         try:
@@ -83,7 +60,7 @@ class Patches:
         except BaseException:
             self.clear()
             raise
-        return [self._report(use, number, owners) for number, use in enumerate(uses)]
+        return [self._report(use, number, found.owners) for number, use in enumerate(uses)]
 
     def clear(self) -> None:
         """Have the file's own weights back, bit for bit."""
@@ -135,47 +112,15 @@ class Patches:
             )
             self._norms[unet] = sum(float(length(weight)) ** 2 for weight in weights)
 
-    def _report(self, use: Use, number: int, owners: dict[str, list[int]]) -> Applied:
+    def _report(self, use: Use, number: int, owners: Mapping[str, Sequence[int]]) -> Applied:
         squares = {True: 0.0, False: 0.0}
         for key, written in self._written.items():
             for layer, owner, square in zip(
                 written.layers, owners[key], written.squares, strict=True
             ):
                 squares[layer.part.role == "unet"] += square if owner == number else 0.0
-        touched = {part.role == "unet" for part in use.lora.parts}
-
-        def change(unet: bool) -> float | None:
-            if unet not in touched or not squares[unet]:
-                return 0.0 if unet in touched else None
-            norm = self._norms[unet]
-            return sqrt(squares[unet] / norm) if norm else None
-
-        return Applied(
-            "lora",
-            use.lora.name,
-            str(use.lora.path),
-            use.lora.applied,
-            use.lora.total,
-            change(True),
-            change(False),
-            use.lora.notes,
-            use.te if use.unet is None else use.unet,
-            use.te,
-        )
+        return applied(use, squares, self._norms)
 
 
 def _weights(module: torch.nn.Module) -> Sequence[torch.Tensor]:
     return [weight.detach() for weight in module.parameters()]
-
-
-def _stacks(uses: Sequence[Use]) -> tuple[dict[str, tuple[Layer, ...]], dict[str, list[int]]]:
-    """Key → the layers over that weight, and the places in `uses` where they come from."""
-    stacks: dict[str, list[Layer]] = {}
-    owners: dict[str, list[int]] = {}
-    for number, use in enumerate(uses):
-        for part in use.lora.parts:
-            if strength := use.strength(part):
-                dyn = use.dyn if part.kind.name in ("lora", "locon") else 0
-                stacks.setdefault(part.key, []).append(Layer(use.lora, part, strength, dyn))
-                owners.setdefault(part.key, []).append(number)
-    return {key: tuple(layers) for key, layers in stacks.items()}, owners

@@ -29,11 +29,11 @@ from sfumato.containers.open import open_model
 from sfumato.containers.source import is_file
 from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
-from sfumato.engine.applied import Applied
 from sfumato.engine.model import Model, Network
 from sfumato.engine.networks.build import build
 from sfumato.engine.networks.fill import fill
 from sfumato.errors import Damaged, Refused, Unsupported
+from sfumato.operations.applied import Applied
 
 Sizes = VAE | TinyVAE
 

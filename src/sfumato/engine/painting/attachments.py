@@ -14,7 +14,6 @@ from sfumato.engine.adapters.embedding import Embedding, carried_embeddings, rea
 from sfumato.engine.adapters.embeddings import EmbeddingTable
 from sfumato.engine.adapters.hypernetworks import Hypernetwork, read_hypernetwork
 from sfumato.engine.adapters.patches import Patches, Use
-from sfumato.engine.applied import Applied
 from sfumato.engine.asking.standing import Standing
 from sfumato.engine.loading.cache import Recent, Stamp, stamps
 from sfumato.engine.prompt.tags import Calls, HypernetworkCall, LoraCall
@@ -22,6 +21,7 @@ from sfumato.engine.prompt.tokens import Tokenizer
 from sfumato.errors import Refused, SfumatoError, UsageError
 from sfumato.library.find import Shelf
 from sfumato.operations.adapters.lora import Lora, read_lora
+from sfumato.operations.applied import Applied
 
 if TYPE_CHECKING:
     from sfumato.engine.model import Model

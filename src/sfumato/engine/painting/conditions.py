@@ -6,11 +6,11 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfumato.engine.applied import Applied
 from sfumato.engine.encoding import Encoding, encode, lengthened, match_lengths
 from sfumato.engine.loading.cache import Recent
 from sfumato.engine.prompt.conjunction import Weighted, split_and
 from sfumato.engine.prompt.schedule import Scheduled, schedule
+from sfumato.operations.applied import Applied
 
 if TYPE_CHECKING:
     from sfumato.engine.adapters.embeddings import EmbeddingTable

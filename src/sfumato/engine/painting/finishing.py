@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato.engine.applied import Applied
 from sfumato.engine.asking.standing import tags_of
 from sfumato.engine.loading.placement import DTYPES, placement
 from sfumato.engine.pictures.colour import corrected
@@ -16,6 +15,7 @@ from sfumato.engine.pictures.masks import laid_over
 from sfumato.engine.pictures.picture import Picture
 from sfumato.engine.pictures.records import Facts, from_request
 from sfumato.engine.sampling.levels import AUTOMATIC, resolve
+from sfumato.operations.applied import Applied
 
 if TYPE_CHECKING:
     from PIL.Image import Image

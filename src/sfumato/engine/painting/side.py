@@ -18,12 +18,12 @@ from sfumato.errors import Refused
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sfumato.engine.applied import Applied
     from sfumato.engine.asking.texts import Texts
     from sfumato.engine.loading.cache import Models
     from sfumato.engine.model import Model, Network
     from sfumato.engine.request import Request
     from sfumato.library.find import Shelf
+    from sfumato.operations.applied import Applied
 
 TEXTS = ("text_encoder", "text_encoder_2")
 

@@ -21,9 +21,9 @@ from sfumato.engine.progress import Progress, Stage
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sfumato.engine.applied import Applied
     from sfumato.engine.asking.job import Job
     from sfumato.engine.step import Step
+    from sfumato.operations.applied import Applied
 
 T = TypeVar("T")
 

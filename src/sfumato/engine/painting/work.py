@@ -35,9 +35,9 @@ from sfumato.engine.prompt.tags import Calls as TagCalls
 from sfumato.library.folders import bare
 
 if TYPE_CHECKING:
-    from sfumato.engine.applied import Applied
     from sfumato.engine.asking.job import Job, Second
     from sfumato.engine.asking.texts import Texts
+    from sfumato.operations.applied import Applied
 
 
 def begin(job: Job, side: Side, tools: Tools, vae: tuple[Applied, ...]) -> Work:

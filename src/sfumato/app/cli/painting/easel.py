@@ -10,11 +10,11 @@ from sfumato.app.cli.painting.opened import Opened, open_painter
 from sfumato.app.cli.painting.telling import Telling
 
 if TYPE_CHECKING:
-    from sfumato.engine.applied import Applied
     from sfumato.engine.painter import Painter
     from sfumato.engine.prompt.styles import Styles
     from sfumato.engine.request import Request
     from sfumato.library.find import Shelf
+    from sfumato.operations.applied import Applied
 
 
 class Easel:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from sfumato.app.cli.console import Json, complain
 
 if TYPE_CHECKING:
-    from sfumato.engine.applied import Applied
     from sfumato.engine.asking.job import Job
     from sfumato.engine.model import Trained
     from sfumato.engine.painting.route import Route
     from sfumato.engine.pictures.picture import Picture
+    from sfumato.operations.applied import Applied
 
 
 NUMBER = re.compile(r"(?<![\w./\\-])[+-]?\d+(?:[.,]\d+)*(?:e[+-]?\d+)?(?![\w/\\-]|\.\w)")
