@@ -15,6 +15,9 @@ the error stays within 1 % of the smallest possible even where all singular valu
 DENSE = 3
 """a sketch whose width times this reaches the matrix's smaller side costs as much as all of it"""
 
+PIECE = 1 << 14
+"""numbers whose sum is exact enough in float32; that of millions is not"""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Factors:
@@ -75,14 +78,18 @@ def factorise(matrix: Tensor, rank: int, *, exact: bool = False, seed: int = 0) 
 def squared(values: Tensor) -> float:
     """‖values‖² in float64, without a copy of all numbers in that type."""
     flat = values.reshape(-1)
-    # The sum of a piece is exact enough in float32; that of millions of numbers is not.
-    pieces = flat.split(1 << 14)
-    return sum(float(torch.dot(piece, piece)) for piece in pieces)
+    total = 0.0
+    for start in range(0, len(flat), PIECE):
+        piece = flat[start : start + PIECE]
+        total += float(torch.dot(piece, piece))
+    return total
 
 
 def _svd(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    left, values, right = torch.linalg.svd(matrix, full_matrices=False)  # pyright: ignore
-    return left, values, right
+    found: tuple[Tensor, Tensor, Tensor] = torch.linalg.svd(  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        matrix, full_matrices=False
+    )
+    return found[0], found[1], found[2]  # pyright: ignore[reportUnknownVariableType]
 
 
 def _sketched(matrix: Tensor, rank: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -103,8 +110,12 @@ def _sketched(matrix: Tensor, rank: int, seed: int) -> tuple[Tensor, Tensor, Ten
 
 def orthonormal(columns: Tensor) -> Tensor:
     """An orthonormal basis (m, k) of what columns (m, k ≤ m) span."""
-    q, _ = torch.linalg.qr(columns)  # pyright: ignore
-    return q
+    return _qr(columns)[0]
+
+
+def _qr(columns: Tensor) -> tuple[Tensor, Tensor]:
+    found: tuple[Tensor, Tensor] = torch.linalg.qr(columns)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return found[0], found[1]  # pyright: ignore[reportUnknownVariableType]
 
 
 def _rest(matrix: Tensor, left: Tensor, values: Tensor, right: Tensor) -> float:
@@ -118,8 +129,7 @@ def of_product(up: Tensor, down: Tensor) -> Factors:
     product of the result is the product of the factors to float32's last digit.
     """
     up, down = up.double(), down.double()
-    q1, r1 = torch.linalg.qr(up)  # pyright: ignore
-    q2, r2 = torch.linalg.qr(down.mT)  # pyright: ignore
+    (q1, r1), (q2, r2) = _qr(up), _qr(down.mT)
     left, values, right = _svd(r1 @ r2.mT)
     square = float(values.square().sum())
     found = (q1 @ left).float(), values.float(), (right @ q2.mT).float()
