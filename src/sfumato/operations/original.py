@@ -9,7 +9,7 @@ from typing import Literal
 from sfumato.catalogue.averaged import averaged
 from sfumato.catalogue.component import Match, Sizes
 from sfumato.catalogue.layouts import CLIP, CLIP_BARE, OPENCLIP, UNET_LDM, VAE_LDM
-from sfumato.catalogue.spelling.translation import BACK, PLACES, to_ldm
+from sfumato.catalogue.spelling.translation import BACK, PLACES, Move, moved, to_ldm
 from sfumato.catalogue.survey import Survey
 from sfumato.catalogue.trees.shapes import Shape, Shapes
 from sfumato.catalogue.trees.text import Text, clip_shapes, openclip_shapes
@@ -50,6 +50,8 @@ class Part:
     """True for a text encoder in OpenCLIP's spelling"""
     tensors: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     """without the prefix"""
+    moves: dict[str, Move] = field(default_factory=dict[str, Move])
+    """the same names → how each tensor is made of those of the file"""
     faults: tuple[str, ...] = ()
     """what keeps it from being used, one clause each"""
 
@@ -85,12 +87,13 @@ def family_of(family: str, found: Survey) -> str:
 
 def parts(model: Tensors, found: Survey, family: str) -> dict[Role, Part]:
     """Every network that painting takes and that is in the file."""
-    moved = _translated(model, found)
+    moves = _moves(found)
     there: dict[Role, Part] = {}
     for role in NEEDED[family]:
         match = _match(found, role, family)
         if match is not None and isinstance(match.sizes, (UNet, VAE, Text)):
-            there[role] = _part(role, match, family, moved)
+            part = there[role] = _part(role, match, family, moves)
+            part.tensors = {name: moved(move, model) for name, move in part.moves.items()}
     return there
 
 
@@ -107,36 +110,34 @@ def _is_spelled(match: Match) -> bool:
     return match.layout in NATIVE or match.layout in BACK
 
 
-def _translated(model: Tensors, found: Survey) -> dict[str, dict[str, Tensor]]:
-    """Prefix in the file → original names without a prefix → tensor."""
-    translation = to_ldm(found.shapes, position_ids=False)
-    whole = translation.apply(model)
-    piles: dict[str, dict[str, Tensor]] = {}
-    for move in translation.moves:
+def _moves(found: Survey) -> dict[str, dict[str, Move]]:
+    """Prefix in the file → original names without a prefix → where the tensor comes from."""
+    piles: dict[str, dict[str, Move]] = {}
+    for move in to_ldm(found.shapes, position_ids=False).moves:
         owner = next((found.owners.get(source) for source in move.sources), None)
         if isinstance(owner, Match) and owner.layout in BACK:
-            piles.setdefault(owner.prefix, {})[move.target] = whole[move.target]
+            piles.setdefault(owner.prefix, {})[move.target] = move
     for match in found.matches:
         if match.layout in NATIVE:
-            bare = {name: model[match.prefix + name] for name in match.found}
+            bare = {name: Move(name, (match.prefix + name,)) for name in match.found}
             piles.setdefault(match.prefix, {}).update(bare)
     return piles
 
 
-def _part(role: Role, match: Match, family: str, moved: dict[str, dict[str, Tensor]]) -> Part:
+def _part(role: Role, match: Match, family: str, moves: dict[str, dict[str, Move]]) -> Part:
     openclip = match.layout == OPENCLIP.name or (
         match.layout in TRANSFORMERS and (role == "text_encoder_2" or family == "sd2")
     )
     sizes = match.sizes
     assert isinstance(sizes, (UNet, VAE, Text))
     part = Part(role, place(role, family), sizes, openclip, faults=tuple(_faults(match)))
-    pile, tree = moved.get(match.prefix, {}), part.shapes
+    pile, tree = moves.get(match.prefix, {}), part.shapes
     # What was translated has a prefix already, though of the family that the sizes look like.
     starts = ("", *dict.fromkeys(place(role, f) for f in PLACES if role in NEEDED[f]))
     for name in tree:
         start = next((start for start in starts if start + name in pile), None)
         if start is not None:
-            part.tensors[name] = pile[start + name]
+            part.moves[name] = pile[start + name]
     return part
 
 

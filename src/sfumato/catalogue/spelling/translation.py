@@ -49,10 +49,11 @@ class Translation:
 
     def apply(self, model: Tensors) -> dict[str, Tensor]:
         """The output's tensors; nothing is read before they are."""
-        return {move.target: _moved(move, model) for move in self.moves}
+        return {move.target: moved(move, model) for move in self.moves}
 
 
-def _moved(move: Move, model: Tensors) -> Tensor:
+def moved(move: Move, model: Tensors) -> Tensor:
+    """The tensor that `move` makes of the tensors of `model`; nothing is read."""
     sources = [model[name] for name in move.sources]
     return sources[0] if move.transform is None else move.transform.apply(sources)
 
