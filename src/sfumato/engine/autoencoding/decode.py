@@ -12,10 +12,11 @@ from torch import nn
 
 from sfumato.catalogue.trees.tiny_vae import TinyVAE
 from sfumato.containers.text import escape
-from sfumato.engine.autoencoding.load import factor, vae_network
+from sfumato.engine.autoencoding.load import vae_network
 from sfumato.engine.autoencoding.room import is_large
 from sfumato.engine.autoencoding.tiles import Tiles, in_tiles
 from sfumato.errors import Damaged, SfumatoError, UsageError
+from sfumato.operations.vae_file import factor
 
 if TYPE_CHECKING:
     from torch import Tensor

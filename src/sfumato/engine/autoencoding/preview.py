@@ -20,8 +20,9 @@ from sfumato.containers.open import open_model
 from sfumato.containers.text import escape
 from sfumato.engine.autoencoding.approx import ApproxDecoder, read_approx
 from sfumato.engine.autoencoding.decode import levels, scaling
-from sfumato.engine.autoencoding.load import factor, load_vae, vae_network
+from sfumato.engine.autoencoding.load import load_vae, vae_network
 from sfumato.errors import Refused
+from sfumato.operations.vae_file import factor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
