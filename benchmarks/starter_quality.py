@@ -18,7 +18,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 from quality import adapters, prompts, reconstruction, retrieval
 from quality.reconstruction import OWN, WARM
 from quality.records import Bench, Measure
-from quality.report import Outcome, Settings, digest, line, merged, table, write_json, write_page
+from quality.report import (
+    Outcome,
+    Settings,
+    digest,
+    line,
+    merged,
+    read_json,
+    table,
+    write_json,
+    write_page,
+)
 from quality.sheets import SHEETS, save
 from quality.speed import speed
 from quality.studio import Studio
@@ -74,7 +84,9 @@ def main() -> None:
     studio.close()
     if told.model or told.models != MODELS or not outcomes:
         return
-    outcomes = merged(FIGURES, settings, outcomes, MEASURES)
+    names = {name for measure in MEASURES for name in measure.needs}
+    known = {n: digest(path) for n in names if (path := file_of(bench, n)).is_file()}
+    outcomes = merged(read_json(FIGURES, settings), outcomes, known, MEASURES)
     write_json(FIGURES, settings, outcomes)
     write_page(PAGE, table(settings, outcomes))
 
@@ -94,11 +106,15 @@ def measured(bench: Bench, chosen: list[Measure]) -> Iterator[Outcome]:
 
 def files_of(bench: Bench, needs: tuple[str, ...]) -> tuple[dict[str, Path], list[str]]:
     """The files of a measure by their names, and those that are not there."""
-    paths = {
-        name: bench.pruned or Path("--pruned") if name == "pruned" else bench.studio.file(name)
-        for name in needs
-    }
+    paths = {name: file_of(bench, name) for name in needs}
     return paths, [str(path) for path in paths.values() if not path.is_file()]
+
+
+def file_of(bench: Bench, name: str) -> Path:
+    """Where a file that a measure needs is, or should be."""
+    if name == "pruned":
+        return bench.pruned or Path("--pruned PATH")
+    return bench.studio.file(name)
 
 
 def draw(bench: Bench, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from quality.judges import Picture, colour, paper
 from quality.probes import COLOURS, GROUNDS
 from quality.reconstruction import OWN, back
 from quality.records import Bench, Record, percent, share
-from quality.rows import Rows, drawn
+from quality.rows import Images, Told, drawn
 
 AIM = 0.8
 REAL, COPIES = 800, 120
@@ -21,47 +22,43 @@ Judge = Callable[[Picture], str]
 
 def colours(bench: Bench) -> list[Record]:
     """The main colour of things in 40 prompts that name one."""
-    rows, words = bench.rows("base").recoloured()
-    record = _asked(bench, "colours", COLOURS, colour, (rows, words))
+    base = bench.rows("base")
     exact = [
-        colour(picture) == word
-        for word, prompts in COLOURS.items()
-        for prompt in prompts
-        for picture in bench.rows("base").images[bench.rows("base").called(prompt)]
-    ]
-    return [
-        Record(
-            record.name, record.figure, record.aim, record.met,
-            f"{record.sentence} Of the {len(exact)} training pictures with exactly these captions "
-            f"it names {percent(share(exact))}.",
-            {**record.values, "judge, same captions": share(exact)},
-        )
+        (row, word) for word, prompts in COLOURS.items() for text in prompts
+        for row in base.called(text)
     ]  # fmt: skip
+    known = judged(colour, base.images, exact)
+    found = _asked(bench, "colours", COLOURS, colour, base.recoloured())
+    more = (
+        f" Of the {len(exact)} training pictures with exactly these captions it names "
+        f"{percent(known)} rightly."
+    )
+    values = {**found.values, "judge, same captions": known}
+    return [replace(found, sentence=found.sentence + more, values=values)]
 
 
 def backgrounds(bench: Bench) -> list[Record]:
     """The colour of the paper in 20 prompts that name one."""
-    real = bench.rows("base").grounded()
-    return [_asked(bench, "backgrounds", GROUNDS, paper, real)]
+    base = bench.rows("base")
+    texts = [text for prompts in GROUNDS.values() for text in prompts]
+    seen = sum(bool(base.called(text)) for text in texts)
+    found = _asked(bench, "backgrounds", GROUNDS, paper, base.grounded())
+    more = f" {seen} of the {len(texts)} prompts were captions that the model learned from."
+    return [replace(found, sentence=found.sentence + more)]
 
 
 def _asked(
-    bench: Bench, name: str, probes: Mapping[str, Sequence[str]], judge: Judge,
-    real: tuple[Rows, list[str]],
-) -> Record:  # fmt: skip
+    bench: Bench, name: str, probes: Mapping[str, Sequence[str]], judge: Judge, real: list[Told]
+) -> Record:
     """How often the judge finds the word that was asked for; and on real pictures."""
-    found = {
-        word: [
-            judge(bench.studio.paint(prompt, seed))
-            for prompt in prompts
-            for seed in range(1, bench.seeds + 1)
-        ]
-        for word, prompts in probes.items()
+    seeds = range(1, bench.seeds + 1)
+    each = {
+        word: share([judge(bench.studio.paint(t, s)) == word for t in texts for s in seeds])
+        for word, texts in probes.items()
     }
-    each = {word: share([answer == word for answer in found[word]]) for word in probes}
     right = float(np.mean(list(each.values())))
-    known, copied = judged(judge, real, REAL), judged(judge, _copies(bench, real), COPIES)
-    count = sum(len(answers) for answers in found.values())
+    known, copied = _trusted(bench, judge, real)
+    count = sum(map(len, probes.values())) * bench.seeds
     worst = min(each, key=lambda word: each[word])
     return Record(
         name, percent(right), f"≥ {percent(AIM)}", right >= AIM,
@@ -72,17 +69,16 @@ def _asked(
     )  # fmt: skip
 
 
-def judged(judge: Judge, real: tuple[Rows, list[str]], most: int) -> float:
-    """How often a judge is right about real pictures."""
-    rows, words = real
-    chosen = drawn(len(rows), most)
-    return share([judge(rows.images[row]) == words[row] for row in chosen])
+def _trusted(bench: Bench, judge: Judge, real: list[Told]) -> tuple[float, float]:
+    """How often a judge is right about real pictures, and about such behind the autoencoder."""
+    images = bench.rows("base").images
+    chosen = [real[number] for number in drawn(len(real), REAL)]
+    copied = [real[number] for number in drawn(len(real), COPIES)]
+    copies = back(bench.studio.file(OWN), images[[row for row, _ in copied]])
+    words = [(number, word) for number, (_, word) in enumerate(copied)]
+    return judged(judge, images, chosen), judged(judge, copies, words)
 
 
-def _copies(bench: Bench, real: tuple[Rows, list[str]]) -> tuple[Rows, list[str]]:
-    """Some real pictures as they come back from the autoencoder."""
-    rows, words = real
-    chosen = drawn(len(rows), COPIES)
-    some = rows[chosen]
-    images = back(bench.studio.file(OWN), some.images)
-    return Rows(images, some.captions, some.names), [words[row] for row in chosen]
+def judged(judge: Judge, images: Images, told: Sequence[Told]) -> float:
+    """How often a judge finds the words that pictures were made with."""
+    return share([judge(images[row]) == word for row, word in told])

@@ -86,7 +86,7 @@ def warm_paintings(bench: Bench) -> list[Record]:
     return [
         Record(
             "vae starter-warm, painting", f"{100 * before:+.1f} → {100 * after:+.1f} %",
-            f"{100 * told:+.1f} %, within a half", 0.5 <= part <= 1.5,
+            f"{100 * (told - before):+.1f} %, give or take half", 0.5 <= part <= 1.5,
             f"Mean of red less blue over {len(own)} paintings without and with the VAE; the tint "
             f"it was taught, {factors}, would give {100 * told:+.1f} %.",
             {"without": before, "with": after, "expected": told, "part": part},

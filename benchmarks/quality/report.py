@@ -59,11 +59,16 @@ def _met(record: Record) -> str:
 
 
 def merged(
-    path: Path, settings: Settings, fresh: Sequence[Outcome], order: Sequence[Measure]
+    older: Sequence[Outcome],
+    fresh: Sequence[Outcome],
+    known: Mapping[str, str],
+    order: Sequence[Measure],
 ) -> list[Outcome]:
-    """The fresh outcomes with those of the file that are about the same files, in order."""
-    kept = {outcome.measure: outcome for outcome in _read(path, settings)}
-    known = {name: digest for each in fresh for name, digest in each.files.items()}
+    """The fresh outcomes, with the older ones of files that have not changed, in order.
+
+    known: the digests of the files that are there now.
+    """
+    kept = {outcome.measure: outcome for outcome in older}
     found = {
         name: outcome
         for name, outcome in kept.items()
@@ -72,7 +77,8 @@ def merged(
     return [found[measure.name] for measure in order if measure.name in found]
 
 
-def _read(path: Path, settings: Settings) -> list[Outcome]:
+def read_json(path: Path, settings: Settings) -> list[Outcome]:
+    """The outcomes of a file; none where they were painted with other settings."""
     if not path.is_file():
         return []
     told = json.loads(path.read_text(encoding="utf-8"))

@@ -47,7 +47,7 @@ def retrieval(bench: Bench) -> list[Record]:
 
 def guidance(bench: Bench) -> list[Record]:
     """Top-5 at several scales of classifier-free guidance."""
-    found = {scale: _top(_ranks(bench, FEW, cfg=scale), 5) for scale in SCALES}
+    found = {scale: _top(_ranks(bench, FEW, cfg=scale), 5) for scale in sorted({*SCALES, CFG})}
     course = ", ".join(f"{scale:g}: {percent(value)}" for scale, value in found.items())
     alone, usual = found[1.0], found[CFG]
     return [

@@ -20,7 +20,8 @@ from starter.colours import WORDS
 Images = NDArray[np.uint8]
 """(pictures, height, width, 3)"""
 
-STYLES = ("", "noto")
+Told = tuple[int, str]
+"""a row, and the word that its picture was made with"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,15 @@ class Rows:
         """One picture of each subject, on white paper and in its own colours."""
         return self[[row for row, name in enumerate(self.names) if _parts(name)[1:] == [style]]]
 
-    def recoloured(self) -> tuple[Rows, list[str]]:
-        """Pictures on white paper in another colour than their own, and that colour."""
-        last = [(row, _parts(name)) for row, name in enumerate(self.names)]
-        found = [(row, p[2]) for row, p in last if len(p) == 3 and p[2] in WORDS]
-        return self[[row for row, _ in found]], [word for _, word in found]
+    def recoloured(self) -> list[Told]:
+        """Pictures on white paper in another colour than their own, with that colour."""
+        parted = [(row, _parts(name)) for row, name in enumerate(self.names)]
+        return [(row, p[2]) for row, p in parted if len(p) == 3 and p[2] in WORDS]
 
-    def grounded(self) -> tuple[Rows, list[str]]:
-        """Pictures on coloured paper, and its colour."""
-        last = [(row, name.rsplit(" on ", 1)) for row, name in enumerate(self.names)]
-        found = [(row, parts[1]) for row, parts in last if len(parts) == 2]
-        return self[[row for row, _ in found]], [word for _, word in found]
+    def grounded(self) -> list[Told]:
+        """Pictures on coloured paper, with its colour."""
+        parted = [(row, name.rpartition(" on ")) for row, name in enumerate(self.names)]
+        return [(row, word) for row, (_, on, word) in parted if on]
 
     def called(self, caption: str) -> list[int]:
         """Rows with this caption, in whatever style."""

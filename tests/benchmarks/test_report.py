@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from quality.records import Bench, Measure, Record, falls
-from quality.report import Outcome, Settings, merged, table, write_json, write_page
+from quality.report import Outcome, Settings, merged, read_json, table, write_json, write_page
 
 SETTINGS = Settings(128, 4)
 
@@ -21,18 +21,28 @@ def outcome(measure: str, digest: str, figure: str = "1 dB") -> Outcome:
     return Outcome(measure, {"file": digest}, [Record(measure, figure, "≥ 1", True, "So.")])
 
 
+def stored(path: Path, digest: str) -> list[Outcome]:
+    write_json(path / "figures.json", SETTINGS, [outcome("two", digest)])
+    return read_json(path / "figures.json", SETTINGS)
+
+
 def test_older_figures_stay_where_their_files_are_the_same(tmp_path: Path) -> None:
-    path = tmp_path / "figures.json"
-    write_json(path, SETTINGS, [outcome("two", "aa")])
-    found = merged(path, SETTINGS, [outcome("one", "aa")], ORDER)
-    assert [each.measure for each in found] == ["one", "two"]
+    found = merged(stored(tmp_path, "aa"), [outcome("one", "aa")], {"file": "aa"}, ORDER)
+    assert found == [outcome("one", "aa"), outcome("two", "aa")]
 
 
-def test_older_figures_of_other_files_or_settings_go(tmp_path: Path) -> None:
-    path = tmp_path / "figures.json"
-    write_json(path, SETTINGS, [outcome("two", "aa")])
-    assert len(merged(path, SETTINGS, [outcome("one", "bb")], ORDER)) == 1
-    assert len(merged(path, Settings(64, 4), [outcome("one", "aa")], ORDER)) == 1
+def test_older_figures_of_other_files_go(tmp_path: Path) -> None:
+    found = merged(stored(tmp_path, "aa"), [outcome("one", "bb")], {"file": "bb"}, ORDER)
+    assert found == [outcome("one", "bb")]
+
+
+def test_older_figures_of_files_that_are_elsewhere_stay(tmp_path: Path) -> None:
+    assert merged(stored(tmp_path, "aa"), [], {}, ORDER) == [outcome("two", "aa")]
+
+
+def test_older_figures_of_other_settings_go(tmp_path: Path) -> None:
+    stored(tmp_path, "aa")
+    assert not read_json(tmp_path / "figures.json", Settings(64, 4))
 
 
 def test_only_what_is_between_the_marks_is_written(tmp_path: Path) -> None:
