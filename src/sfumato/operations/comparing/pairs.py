@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Literal
 
 import numpy as np
@@ -64,8 +64,8 @@ class Pair:
 
 
 def ratio(apart: float, norm: float) -> float:
-    """The root of a quotient of sums of squares; 1 where only the divisor is zero."""
-    return sqrt(apart / norm) if norm else float(apart > 0)
+    """The root of a quotient of sums of squares; 1 where the divisor alone is zero or no number."""
+    return sqrt(apart / norm) if 0 < norm < inf and apart < inf else float(apart > 0)
 
 
 def rounding(dtype: DType) -> float:
