@@ -10,8 +10,10 @@ from rich.text import Text
 
 from sfumato.app.cli.console import human, paper
 from sfumato.catalogue.cards.card import Card
+from sfumato.catalogue.fingerprint import Fingerprint
 from sfumato.catalogue.verdict import Adapter, Part, Verdict
 from sfumato.containers.journal import Event
+from sfumato.containers.sizes import counted
 from sfumato.containers.text import escape
 
 COLOURS = {"clean": "green", "dangerous": "bold red"}
@@ -39,6 +41,8 @@ def show(card: Card, *, full: bool = False) -> None:
     console.print(Padding(rows, (0, 0, 0, 2)))
     if card.identity is not None and card.identity.parts:
         console.print(Padding(_parts(card.identity, full=full), (1, 0, 0, 2)))
+    if card.fingerprints:
+        console.print(Padding(fingerprint_table(card.fingerprints), (1, 0, 0, 2)))
     if card.advice:
         console.print()
     advice = Table.grid(padding=(0, 1))
@@ -224,3 +228,14 @@ def _state(part: Part, *, full: bool) -> Text:
     if part.custom:
         return Text("complete, custom size")
     return Text("complete") if part.expected else Text("")
+
+
+def fingerprint_table(found: tuple[Fingerprint, ...]) -> Table:
+    """Every part with the short word of its fingerprint."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+    table.add_column("part")
+    table.add_column("fingerprint", no_wrap=True)
+    table.add_column("of", style="dim", no_wrap=True)
+    for one in found:
+        table.add_row(Text(escape(one.title)), one.word, counted(one.tensors, "tensor"))
+    return table

@@ -26,13 +26,23 @@ STATUS = {"clean": 0, "dangerous": 3}
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("--hash", "hashes", is_flag=True, help="Compute all hashes; name published files.")
 @click.option("--deep", is_flag=True, help="Read the numbers too: NaN, Inf, zeros, overflow.")
+@click.option("--fingerprint", is_flag=True, help="Compute what no cast or container changes.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (schema: docs/inspect-json.md).")
 @click.option("--full", is_flag=True, help="Show every key, event and metadata value.")
-def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, full: bool) -> None:
+def command(
+    paths: tuple[str, ...],
+    *,
+    hashes: bool,
+    deep: bool,
+    fingerprint: bool,
+    as_json: bool,
+    full: bool,
+) -> None:
     """Say what files are, whether they are safe, and what to do with them.
 
     PATH is a file, a folder (searched for models) or a pattern. Nothing in a file is executed, and
-    without --hash and --deep no tensor is read but the alphas of a LoRA, which are single numbers.
+    without --hash, --deep and --fingerprint no tensor is read but the alphas of a LoRA, which are
+    single numbers.
     A bad file never stops the rest.
 
     The exit status is 0 where all files are clean, 3 where one is dangerous, else 4 where one is
@@ -43,7 +53,7 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
     several = alone = False
     for path, named in _expand(paths):
         alone = named and len(paths) == 1
-        found = _one(path, hashes=hashes, deep=deep)
+        found = _one(path, hashes=hashes, deep=deep, fingerprint=fingerprint)
         if not named and _is_mere_picture(path, found):
             continue
         if isinstance(found, SfumatoError):
@@ -68,14 +78,25 @@ def command(paths: tuple[str, ...], *, hashes: bool, deep: bool, as_json: bool, 
     sys.exit(status)
 
 
-def _one(path: Path, *, hashes: bool, deep: bool) -> Card | SfumatoError:
+def _one(path: Path, *, hashes: bool, deep: bool, fingerprint: bool) -> Card | SfumatoError:
     from sfumato.catalogue.cards.inspect import inspect
 
     try:
         with progress(path.name) as bar:
-            return inspect(path, hashes=hashes, deep=deep, progress=bar)
+            card = inspect(path, hashes=hashes, deep=deep, progress=bar)
+        return _with_fingerprints(card) if fingerprint and card.verdict == "clean" else card
     except SfumatoError as error:
         return error
+
+
+def _with_fingerprints(card: Card) -> Card:
+    """The card with what operations compute: the catalogue itself does not."""
+    from dataclasses import replace
+
+    from sfumato.operations.comparing.fingerprints import fingerprints
+
+    with progress(f"fingerprint of {card.path.name}") as bar:
+        return replace(card, fingerprints=fingerprints(card.path, progress=bar))
 
 
 def _is_mere_picture(path: Path, found: Card | SfumatoError) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sfumato.catalogue.cards.memory import Need
 from sfumato.catalogue.cards.waste import Waste
+from sfumato.catalogue.fingerprint import Fingerprint
 from sfumato.catalogue.numbers.health import Health
 from sfumato.catalogue.published import Match
 from sfumato.catalogue.verdict import Verdict
@@ -39,6 +40,8 @@ class Card:
     hashes: Hashes | None = None
     known: tuple[Match, ...] = ()
     """published files that the hashes point to"""
+    fingerprints: tuple[Fingerprint, ...] = ()
+    """of every part that holds weights; only where they were asked for"""
     waste: tuple[Waste, ...] = ()
     memory: tuple[Need, ...] = ()
     health: Health | None = None

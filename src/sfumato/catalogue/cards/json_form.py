@@ -35,6 +35,7 @@ def to_json(card: Card) -> dict[str, Json]:
         "extras_count": len(card.extras),
         "notes": list(card.notes),
         "hashes": _hashes(card),
+        "fingerprints": [{**found.to_json()} for found in card.fingerprints],
         "known": [
             {
                 "files": [file.title for file in match.files],
