@@ -35,6 +35,12 @@ def _ema() -> click.Command:
     return command
 
 
+def _diff() -> click.Command:
+    from sfumato.app.cli.diff import command
+
+    return command
+
+
 def _repair() -> click.Command:
     from sfumato.app.cli.repair import command
 
@@ -110,6 +116,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("prune", "Drop what a model does not need.", _prune),
     Entry("ema", "Use, drop, extract or measure the averaged weights.", _ema),
     Entry("lora", "Look into LoRA files and make new ones.", _lora),
+    Entry("diff", "Say what differs between models, and what one is mixed from.", _diff),
     Entry("repair", "Mend position ids, prefixes and missing name parts.", _repair),
     Entry("metadata", "Show and change the text in a file's header.", _metadata),
     Entry("split", "Write the parts of a checkpoint to files of their own.", _split),
