@@ -42,6 +42,9 @@ if TYPE_CHECKING:
         SfumatoError,
         Unsupported,
     )
+    from sfumato.operations.comparing.diff import diff
+    from sfumato.operations.comparing.explain import explain
+    from sfumato.operations.comparing.fingerprints import fingerprints
     from sfumato.operations.convert import convert
     from sfumato.operations.ema import ema
     from sfumato.operations.metadata import metadata
@@ -54,8 +57,9 @@ __version__ = "0.1.0"
 __all__ = [
     "DTYPES", "BadFile", "Card", "DType", "Damaged", "Dangerous", "Hires", "Init", "Inpaint",
     "ModelFile", "NotAModel", "Painter", "Picture", "Progress", "Request", "SfumatoError", "Tensor",
-    "Unsupported", "Verdict", "__version__", "convert", "ema", "identify", "inspect", "join",
-    "load", "metadata", "open_model", "prune", "repair", "save", "split",
+    "Unsupported", "Verdict", "__version__", "convert", "diff", "ema", "explain",
+    "fingerprints", "identify", "inspect", "join", "load", "metadata", "open_model", "prune",
+    "repair", "save", "split",
 ]  # fmt: skip
 
 
@@ -100,6 +104,16 @@ def _operations() -> dict[str, object]:
     }
 
 
+def _comparing() -> dict[str, object]:
+    from sfumato.operations.comparing import diff, explain, fingerprints
+
+    return {
+        "diff": diff.diff,
+        "explain": explain.explain,
+        "fingerprints": fingerprints.fingerprints,
+    }
+
+
 def _requests() -> dict[str, object]:
     """What painting is asked with, and what it gives: of use without torch."""
     from sfumato.engine import progress, request
@@ -125,7 +139,7 @@ def _engine() -> dict[str, object]:
 def __getattr__(name: str) -> object:
     """Load a public name when it is first asked for, so that `import sfumato` costs nothing."""
     if name in __all__:
-        for room in (_containers, _catalogue, _operations, _requests, _engine):
+        for room in (_containers, _catalogue, _operations, _comparing, _requests, _engine):
             found = room()
             globals().update({key: value for key, value in found.items() if key in __all__})
             if name in found:
