@@ -1,0 +1,1 @@
+"""One model from several: methods, weights by block, what comes from whom, recipes."""
