@@ -1,4 +1,4 @@
-"""What a new LoRA file says of itself: kohya's `ss_` keys that other programs look for, modelspec."""
+"""What a new LoRA file says of itself: kohya's `ss_` keys that programs look for, modelspec."""
 
 from __future__ import annotations
 

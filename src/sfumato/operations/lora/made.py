@@ -17,8 +17,8 @@ from sfumato.errors import Refused
 from sfumato.operations.cast import Losses, cast
 from sfumato.operations.lora.spellings import Style
 
-Pair = tuple[torch.Tensor, torch.Tensor]
-"""up (m, r) and down (r, n)"""
+Compute = Callable[[], torch.Tensor]
+"""called whenever the numbers are needed"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,7 @@ class Made:
         return self.slots["down"].shape[0] if "down" in self.slots else 0
 
 
-def computed(shape: tuple[int, ...], make: Callable[[], torch.Tensor]) -> Tensor:
+def computed(shape: tuple[int, ...], make: Compute) -> Tensor:
     """A float32 tensor that is computed whenever it is read."""
 
     def read() -> Buffer:
@@ -52,16 +52,22 @@ def number(value: float) -> Tensor:
 
 
 def product(
-    role: str, module: Module, shape: tuple[int, ...], rank: int, halves: Callable[[], Pair]
+    role: str,
+    module: Module,
+    shape: tuple[int, ...],
+    rank: int,
+    *,
+    up: Compute,
+    down: Compute,
 ) -> Made:
-    """A change up · down of a weight (o, i, …) as kohya stores it, with alpha = rank.
+    """A change up (o, r) · down (r, i …) of a weight (o, i, …) as kohya stores it.
 
-    down (r, i, …), up (o, r, 1 …): the scale is 1, whoever reads it.
+    down (r, i, …), up (o, r, 1 …), alpha = rank: the scale is 1, whoever reads it.
     """
     ones = (1,) * (len(shape) - 2)
     slots = {
-        "down": computed((rank, *shape[1:]), lambda: halves()[1]),
-        "up": computed((shape[0], rank, *ones), lambda: halves()[0]),
+        "down": computed((rank, *shape[1:]), down),
+        "up": computed((shape[0], rank, *ones), up),
         "alpha": number(float(rank)),
     }
     return Made(role, module, slots)

@@ -48,12 +48,11 @@ def reread(
 
 
 def compare(before: Sequence[Layer], after: Sequence[Layer]) -> Proof:
-    """Recompute every change. Raises Unverified where one of them is not in the other file."""
+    """Recompute every change. Raises Unverified where one of `before` is not in the other file."""
     found = {layer.place: layer for layer in after}
-    missing = [layer for layer in before if layer.place not in found]
-    if missing or len(before) != len(after):
-        name = escape(missing[0].name, 100) if missing else "a layer"
-        raise Unverified(f"{name}: is not in the LoRA that was made, read back")
+    missing = next((layer for layer in before if layer.place not in found), None)
+    if missing is not None:
+        raise Unverified(f"{escape(missing.name, 100)}: is not in the LoRA made of it, read back")
     return _proof(before, found)
 
 
@@ -85,10 +84,11 @@ def _slots_apart(before: Layer, after: Layer) -> tuple[float, float]:
     one, two = before.read(), after.read()
     pairs = [(_scales(before, one), _scales(after, two))]
     if before.part.kind.free is not None:
-        pairs += [(before.change(), after.change()), (one["magnitude"], two["magnitude"])]
-    else:
-        names = one.keys() - {"alpha", "scale"}
-        pairs += [(one[name], two[name]) for name in names]
+        pairs += [(before.change(), after.change())]
+    names = {"magnitude"} if before.part.kind.free is not None else one.keys() - {"alpha", "scale"}
+    if not names <= two.keys():
+        raise Unverified(f"{escape(before.name, 100)}: has other tensors in the LoRA made of it")
+    pairs += [(one[name], two[name]) for name in names]
     apart = sum(squared(a.flatten() - b.flatten()) for a, b in pairs)
     return apart, sum(squared(a) for a, _ in pairs)
 

@@ -1,4 +1,4 @@
-"""Changes made into products of chosen ranks: computed one layer at a time, laid aside, then cut."""
+"""Changes as products of chosen ranks: computed layer by layer, laid aside, then cut."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ class Cut(NamedTuple):
         sought = self.sought
         return product(
             sought.role, sought.module, sought.shape, self.rank,
-            lambda: self.laid.halves(self.rank),
+            up=lambda: self.laid.up.first(self.rank).mT,
+            down=lambda: self.laid.down.first(self.rank),
         )  # fmt: skip
 
     @property

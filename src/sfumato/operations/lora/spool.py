@@ -60,10 +60,6 @@ class Laid:
         """‖ΔW − its first `rank` ranks‖²."""
         return self.rest + sum(value * value for value in self.values[rank:])
 
-    def halves(self, rank: int) -> tuple[Tensor, Tensor]:
-        """up (m, rank) and down (rank, n)."""
-        return self.up.first(rank).mT, self.down.first(rank)
-
 
 class Spool:
     """Room for factors of any number; it is gone when it is closed, whatever happens."""
