@@ -41,6 +41,12 @@ def _diff() -> click.Command:
     return command
 
 
+def _merge() -> click.Command:
+    from sfumato.app.cli.merge import command
+
+    return command
+
+
 def _repair() -> click.Command:
     from sfumato.app.cli.repair import command
 
@@ -115,6 +121,7 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("convert", "Write a model in another container, dtype or spelling.", _convert),
     Entry("prune", "Drop what a model does not need.", _prune),
     Entry("ema", "Use, drop, extract or measure the averaged weights.", _ema),
+    Entry("merge", "Make one model from several.", _merge),
     Entry("lora", "Look into LoRA files and make new ones.", _lora),
     Entry("diff", "Say what differs between models, and what one is mixed from.", _diff),
     Entry("repair", "Mend position ids, prefixes and missing name parts.", _repair),
