@@ -7,8 +7,8 @@ matrix as much as any other. So the distance between two fingerprints estimates 
 are apart: the root mean square, over all matrices, of |a - b| / |a|.
 
 What is guaranteed. The same weights have the same fingerprint whatever the container, the spelling
-of names, the order of tensors and the parts beside them. Rounding to a smaller type moves it by no
-more than TOLERANCE says.
+of names, the order of tensors and the parts beside them. Rounding to a smaller type moves it by
+about what ROUNDING says, and `tolerance` allows for twice that.
 
 What is not. The estimate is good to about a tenth of itself. Biases and norms of known networks do
 not count, nor single numbers, nor what only some spellings keep. Two parts that lack different
@@ -38,11 +38,22 @@ DIGITS = 16
 CELL = 0.4
 """units that one digit of the word is wide"""
 
-TOLERANCE: Mapping[str, float] = {"F64": 2e-4, "F32": 2e-4, "F16": 5e-4, "BF16": 2.6e-3}
-"""type of the weights → distance up to which another fingerprint can be that of the same weights"""
+ROUNDING: Mapping[str, float] = {
+    "F64": 0.0,
+    "F32": 3e-8,
+    "F16": 2.2e-4,
+    "BF16": 1.7e-3,
+    "Q8_0": 6e-3,
+    "F8_E4M3": 2.7e-2,
+    "F8_E5M2": 5.3e-2,
+}
+"""type → root mean square of the relative error of rounding normally distributed numbers to it"""
 
-COARSE = 0.06
-"""the same for eight-bit floats and quantised blocks"""
+COARSE = 0.09
+"""the same for every other type: blocks of four to six bits"""
+
+FINEST = 2e-4
+"""distance below which nothing is told: numbers are kept in steps"""
 
 KIN = 0.7
 """distance up to which two models have a common ancestor; strangers are about 1.4 apart"""
@@ -51,6 +62,16 @@ Relation = Literal["same", "rounded", "kin", "strangers", "incomparable"]
 """same: the same weights, as far as their types tell · rounded: as far apart as a cast to BF16 and
 back takes them · kin: one is trained or mixed from the other, or both have one ancestor ·
 strangers · incomparable: other networks, or other tensors of one"""
+
+
+def rounding(dtype: str) -> float:
+    """Root mean square of the relative error of rounding to a type, known by its name."""
+    return ROUNDING.get(dtype, COARSE)
+
+
+def tolerance(dtype: str) -> float:
+    """Distance up to which weights of a type can be the same as others, but for rounding."""
+    return max(FINEST, 2 * rounding(dtype))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +122,9 @@ class Fingerprint:
         if not self.is_comparable(other):
             return "incomparable"
         distance = self.distance(other)
-        if distance <= max(TOLERANCE.get(one.dtype, COARSE) for one in (self, other)):
+        if distance <= max(tolerance(self.dtype), tolerance(other.dtype)):
             return "same"
-        if distance <= TOLERANCE["BF16"]:
+        if distance <= tolerance("BF16"):
             return "rounded"
         return "kin" if distance <= KIN else "strangers"
 

@@ -44,7 +44,7 @@ def test_another_container_changes_nothing(whole: Path, tmp_path: Path) -> None:
 def test_another_spelling_changes_nothing(whole: Path, tmp_path: Path) -> None:
     convert(whole, tmp_path / "folder")
     found = diff(whole, tmp_path / "folder")
-    assert set(states(found).values()) == {"identical"}
+    assert found.same and set(states(found).values()) == {"identical"}
     assert {part.role for part in found.parts} == {"unet", "vae", "text_encoder"}
 
 
@@ -53,7 +53,7 @@ def test_a_cast_is_the_same_weights(whole: Path, tmp_path: Path, dtype: str) -> 
     convert(whole, tmp_path / "b.safetensors", dtype=dtype)
     found = diff(whole, tmp_path / "b.safetensors")
     assert found.same and set(states(found).values()) == {"same"}
-    assert f"cast between F32 and {dtype.upper()}" in "\n".join(sentences(found))
+    assert f"one cast from the other (F32, {dtype.upper()})" in "\n".join(sentences(found))
 
 
 def test_two_casts_of_one_model_are_the_same_weights(whole: Path, tmp_path: Path) -> None:
@@ -131,6 +131,16 @@ def test_embeddings_are_the_same_under_both_names_of_their_vectors(tmp_path: Pat
     save(tmp_path / "a.pt", vectors)
     convert(tmp_path / "a.pt", tmp_path / "b.safetensors")
     assert states(diff(tmp_path / "a.pt", tmp_path / "b.safetensors")) == {"embedding": "identical"}
+
+
+def test_loras_are_compared_by_the_modules_they_change(tmp_path: Path) -> None:
+    path = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    down, up = random_tensor((4, 320)), random_tensor((320, 4), seed=1)
+    kohya = f"lora_unet_{path.replace('.', '_')}"
+    a = {f"{kohya}.lora_down.weight": down, f"{kohya}.lora_up.weight": up}
+    b = {f"unet.{path}.lora_A.weight": down, f"unet.{path}.lora_B.weight": up}
+    found = diff(stored(tmp_path / "a.safetensors", a), stored(tmp_path / "b.safetensors", b))
+    assert found.same and states(found) == {"lora-unet": "identical"}
 
 
 def test_progress_ends_at_all_bytes(whole: Path) -> None:

@@ -47,6 +47,14 @@ def test_a_part_that_a_candidate_has_is_found(tmp_path: Path, models: Models) ->
     }  # fmt: skip
 
 
+def test_what_the_beginnings_show_is_proved_by_every_number(tmp_path: Path, models: Models) -> None:
+    subject = tuned(models["ink"], 0.5, seed=5, under=f"{UNET}out.2.bias")
+    found = origins(tmp_path, subject, models)
+    assert found["vae"].proof is not None and found["vae"].proof.state == "identical"
+    assert found["unet"].proof is not None and found["unet"].proof.state == "changed"
+    assert "ink (changed by" in origin(found["unet"])
+
+
 def test_a_weighted_sum_is_read_back(tmp_path: Path, models: Models) -> None:
     subject = mixed((0.7, models["ink"]), (0.3, models["oil"]))
     found = origins(tmp_path, subject, {name: models[name] for name in ("ink", "oil")})

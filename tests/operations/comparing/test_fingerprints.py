@@ -87,7 +87,7 @@ def test_rounding_on_the_way_is_told_from_rounding_in_the_file(
     assert known[0].relation(found[0]) == "rounded"
 
 
-@pytest.mark.parametrize("amount", [0.004, 0.05, 0.3])
+@pytest.mark.parametrize("amount", [0.006, 0.05, 0.3])
 def test_the_distance_to_a_fine_tune_is_how_far_it_went(
     known: tuple[Fingerprint, ...], tmp_path: Path, amount: float
 ) -> None:

@@ -124,6 +124,7 @@ def _explain(first: str, others: Sequence[str], *, as_json: bool) -> None:
 
 
 def _tell(found: Explanation) -> None:
+    from sfumato.containers.text import escape
     from sfumato.operations.comparing.words import distances, origin
 
     _head((found.subject, *found.candidates.values()))
@@ -135,11 +136,12 @@ def _tell(found: Explanation) -> None:
             names = [term.name for term in one.mixture.terms]
             for block in one.mixture.blocks:
                 pairs = zip(block.weights, names, strict=True)
-                mix = "  ".join(f"{weight:>6.2f} {name}" for weight, name in pairs)
+                mix = "  ".join(f"{weight:>6.2f} {escape(name)}" for weight, name in pairs)
                 say(f"  {block.block:<20} {mix}")
 
 
 def _fingerprints(paths: Sequence[str], *, as_json: bool) -> None:
+    from sfumato.containers.text import escape
     from sfumato.operations.comparing.fingerprints import fingerprints
 
     found: list[tuple[str, tuple[Fingerprint, ...]]] = []
@@ -155,17 +157,18 @@ def _fingerprints(paths: Sequence[str], *, as_json: bool) -> None:
         )
         return
     for number, (path, own) in enumerate(found):
-        say(path)
+        say(escape(path, 1000))
         for one in own:
-            say(f"  {one.word}  {one.title}{_related(one, found[:number])}")
+            say(f"  {one.word}  {escape(one.title)}{_related(one, found[:number])}")
 
 
 def _related(one: Fingerprint, before: Sequence[tuple[str, tuple[Fingerprint, ...]]]) -> str:
     """What a fingerprint is to those of the files before it; the nearest alone is told."""
+    from sfumato.containers.text import escape
     from sfumato.operations.comparing.words import percent
 
     able = [
-        (one.distance(other), path, other)
+        (one.distance(other), escape(path), other)
         for path, own in before
         for other in own
         if one.is_comparable(other)

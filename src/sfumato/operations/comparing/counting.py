@@ -6,6 +6,9 @@ from sfumato.catalogue.numbers.measure import measurable
 from sfumato.containers.tensor import Tensor
 from sfumato.operations.comparing.sections import Section
 
+BESIDE = ("optimizer", "training", "loss", "buffers", "markers", "quantisation", "unknown")
+"""roles of parts that are no weights of their own"""
+
 
 def counting(section: Section) -> dict[str, Tensor]:
     """Name → tensor, in order of name, so that the order in the file does not matter."""

@@ -11,11 +11,12 @@ from typing import Literal
 
 import numpy as np
 
-from sfumato.catalogue.fingerprint import COARSE, TOLERANCE
+from sfumato.catalogue.fingerprint import rounding, tolerance
 from sfumato.containers.open import open_model
 from sfumato.errors import UsageError
-from sfumato.operations.comparing.counting import counting
-from sfumato.operations.comparing.diff import Side, side
+from sfumato.operations.comparing.blocks import block
+from sfumato.operations.comparing.counting import BESIDE, counting
+from sfumato.operations.comparing.diff import Side, compare_parts, side
 from sfumato.operations.comparing.mixture import (
     SPREAD,
     Matrix,
@@ -26,7 +27,7 @@ from sfumato.operations.comparing.mixture import (
     multiply,
     nearest_sum,
 )
-from sfumato.operations.comparing.parts import block
+from sfumato.operations.comparing.parts import PartDifference
 from sfumato.operations.comparing.sections import Section
 
 Progress = Callable[[int, int], None]
@@ -40,9 +41,6 @@ candidate · alone: no candidate has such a part"""
 
 SHARED = 0.9
 """share of a part's matrices that a candidate must have in the same shape"""
-
-NOISE: Mapping[str, float] = {"F64": 0.0, "F32": 1e-7, "F16": 2.2e-4, "BF16": 1.7e-3}
-"""root mean square of the relative error of rounding to a type"""
 
 ROUNDED = 3
 """residuals up to so many times the rounding of all that takes part are rounding"""
@@ -61,7 +59,9 @@ class Origin:
     distances: Mapping[str, float] = field(default_factory=dict[str, float])
     """candidate → how far its part is, the nearest first"""
     same: tuple[str, ...] = ()
-    """candidates that have these very weights, rounding aside"""
+    """candidates that have these very weights, rounding aside, as far as the beginnings tell"""
+    proof: PartDifference | None = None
+    """every number of the part beside those of the first of these candidates"""
     mixture: Mixture | None = None
     """the nearest weighted sum of two candidates or more; None where there are no two"""
     noise: float = 0.0
@@ -88,10 +88,9 @@ def explain(
 ) -> Explanation:
     """Say of every part of `subject` which candidate has it, or which weighted sum of them it is.
 
-    The first numbers of every matrix are compared (`mixture.SAMPLE`), so a file that was changed
-    elsewhere alone is not noticed: `diff` reads every number. Averaged copies are candidates too,
-    called "name (averaged)". Raises UsageError without a candidate, and what `open_model` and
-    reading raise.
+    The first numbers of every matrix are compared (`mixture.SAMPLE`); where a candidate has the
+    same ones, every number is. Averaged copies are candidates too, called "name (averaged)".
+    Raises UsageError without a candidate, and what `open_model` and reading raise.
     """
     if not candidates:
         raise UsageError("say which models the parts may come from")
@@ -99,7 +98,7 @@ def explain(
         paths = [Path(subject), *(Path(path) for path in candidates)]
         sides = [side(stack.enter_context(open_model(path))) for path in paths]
         named = dict(zip(_names(paths[1:]), sides[1:], strict=True))
-        work = [_work(part, named) for part in sides[0].parts if part.network]
+        work = [_work(part, named) for part in sides[0].parts if part.role not in BESIDE]
         total = sum(row.nbytes for one in work for row in one.rows)
         count = _Count(total, progress)
         origins = [_origin(one, count) for one in work if one.part.role != "ema" or one.rows]
@@ -171,7 +170,7 @@ def _parents(part: Section, named: Mapping[str, Side]) -> Iterator[tuple[str, Se
 
 
 def _fits(part: Section, other: Section) -> bool:
-    if part.network != other.network:
+    if part.network != other.network or (not part.network and part.role != other.role):
         return False
     own, there = counting(part), counting(other)
     shared = sum(n in there and _flat(there[n].shape) == _flat(t.shape) for n, t in own.items())
@@ -202,17 +201,20 @@ def _origin(work: _Work, count: _Count) -> Origin:
     limits = {name: _limit(part, parent) for name, parent in work.parents.items()}
     same = tuple(name for name, distance in ranked.items() if distance <= limits[name])
     if same:
-        return Origin(part.role, part.title, "same", ranked, same, matrices=matrices)
+        (proof,) = compare_parts([(part, work.parents[same[0]])])
+        return Origin(part.role, part.title, "same", ranked, same, proof, matrices=matrices)
     mixture = nearest_sum(_distinct(products, limits))
     noise = _noise(part, work.parents, mixture)
     how = _how(mixture, noise, min(distances.values()))
     several = mixture if len(mixture.terms) > 1 or how == "mixed" else None
-    return Origin(part.role, part.title, how, ranked, (), several, noise, matrices)
+    return Origin(
+        part.role, part.title, how, ranked, mixture=several, noise=noise, matrices=matrices
+    )
 
 
 def _limit(part: Section, parent: Section) -> float:
     """Distance up to which two parts of these types can be the same."""
-    return max(TOLERANCE.get(one.dtypes[0], COARSE) for one in (part, parent))
+    return max(tolerance(one.dtypes[0]) for one in (part, parent))
 
 
 def _distinct(products: Products, limits: Mapping[str, float]) -> Products:
@@ -230,17 +232,15 @@ def _distinct(products: Products, limits: Mapping[str, float]) -> Products:
 
 def _noise(part: Section, parents: Mapping[str, Section], mixture: Mixture) -> float:
     """Root mean square of the rounding that the sum's terms and the part itself went through."""
-    own = NOISE.get(part.dtypes[0], COARSE)
-    terms = (
-        term.weight * NOISE.get(parents[term.name].dtypes[0], COARSE) for term in mixture.terms
-    )
+    own = rounding(part.dtypes[0])
+    terms = (term.weight * rounding(parents[term.name].dtypes[0]) for term in mixture.terms)
     return (own**2 + sum(term**2 for term in terms)) ** 0.5
 
 
 def _how(mixture: Mixture, noise: float, nearest: float) -> How:
     """What the residual means beside rounding, and beside the distance to the nearest."""
     # Weights that were rounded on their way and are F32 now still count as a sum.
-    limit = min(ROUNDED * max(noise, NOISE["F16"]), HALF * nearest)
+    limit = min(ROUNDED * max(noise, rounding("F16")), HALF * nearest)
     several = len(mixture.terms) > 1
     if mixture.residual <= limit:
         return "mixed"

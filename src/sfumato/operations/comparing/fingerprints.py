@@ -18,7 +18,7 @@ from sfumato.containers.arrays import Floats
 from sfumato.containers.open import open_model
 from sfumato.containers.parallel import in_order
 from sfumato.containers.tensor import Tensor
-from sfumato.operations.comparing.counting import counting
+from sfumato.operations.comparing.counting import BESIDE, counting
 from sfumato.operations.comparing.sections import Section, sections
 
 Progress = Callable[[int, int], None]
@@ -31,9 +31,6 @@ USUAL = 0.02
 
 LARGEST = 6.0
 """of the logarithm of a size"""
-
-BESIDE = ("optimizer", "training", "loss", "buffers", "markers", "quantisation", "unknown")
-"""roles of parts that are no weights of their own"""
 
 
 def fingerprints(

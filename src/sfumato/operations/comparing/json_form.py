@@ -98,6 +98,7 @@ def _origin(found: Origin) -> Json:
         "how": found.how,
         "distances": {name: _number(value) for name, value in found.distances.items()},
         "same": list(found.same),
+        "proof": None if found.proof is None else _part(found.proof),
         "matrices": found.matrices,
         "mixture": None
         if mixture is None

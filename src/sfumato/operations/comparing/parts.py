@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from sfumato.operations.comparing.blocks import block, ordered
 from sfumato.operations.comparing.pairs import Pair, Sort, ratio
 from sfumato.operations.comparing.sections import Section
 
@@ -50,7 +51,7 @@ class PartDifference:
     extra: tuple[str, ...] = ()
     """names that only the second model has"""
     spare: tuple[str, ...] = ()
-    """names that one of the two has and the other's spelling has no place for; nothing uses them"""
+    """names that one of the two has and that not every spelling keeps; nothing depends on them"""
     reshaped: tuple[Pair, ...] = ()
     unread: tuple[Pair, ...] = ()
     blocks: tuple[Block, ...] = ()
@@ -131,25 +132,7 @@ def _blocks(pairs: Iterable[Pair], network: str) -> Iterator[Block]:
     piles: dict[str, list[Pair]] = {}
     for pair in pairs:
         piles.setdefault(block(pair.name, network), []).append(pair)
-    for name, pile in piles.items():
+    for name in ordered(piles, network):
+        pile = piles[name]
         distance = ratio(sum(p.apart for p in pile), sum(p.norm for p in pile))
         yield Block(name, len(pile), sum(not pair.same for pair in pile), distance)
-
-
-def block(name: str, network: str = "") -> str:
-    """The block that a tensor belongs to, whatever the sort of network.
-
-    UNet: input_blocks.4, middle_block, time_embed · VAE: encoder.down.0, decoder.mid · text
-    encoder: layers.7, embeddings · others: the path up to its first number.
-    """
-    parts = name.removeprefix("text_model.").removeprefix("encoder.layers.").split(".")
-    if network == "text":
-        return f"layers.{parts[0]}" if parts[0].isdigit() else parts[0]
-    if network == "unet":
-        numbered = parts[0] in ("input_blocks", "output_blocks")
-        return ".".join(parts[:2]) if numbered else parts[0]
-    if network == "vae":
-        depth = 3 if parts[1:2] in (["down"], ["up"]) else 2
-        return ".".join(parts[:depth]) if len(parts) > 2 else parts[0]
-    number = next((i for i, part in enumerate(parts) if part.isdigit()), 0)
-    return ".".join(parts[: number + 1])

@@ -13,6 +13,7 @@ from sfumato.catalogue.survey import Survey, survey
 from sfumato.catalogue.verdict import Part, Verdict
 from sfumato.containers.model_file import ModelFile
 from sfumato.containers.tensor import Tensor, Tensors
+from sfumato.operations.comparing.lora_names import lora_names
 from sfumato.operations.recast import multiplied_out
 
 PLAIN: Mapping[str, Rule] = {**BACK, "openclip": FORTH["openclip"]}
@@ -32,6 +33,10 @@ NETWORKS: Mapping[str, str] = {
 """layout → the sort of network whose names it is brought to"""
 
 
+POSITIONS = "position_ids"
+"""end of the name of the numbers 0, 1, 2 …, which new programs do not keep"""
+
+
 @dataclass(frozen=True, slots=True)
 class Section:
     """One part of a model, ready to be laid beside the same part of another one."""
@@ -43,7 +48,8 @@ class Section:
     network: str = ""
     """unet | vae | text | the layout's own name; empty for what is no known network"""
     spare: frozenset[str] = frozenset()
-    """names that not every spelling has a place for, such as SD2's unused last text layer"""
+    """names that not every spelling keeps and nothing depends on, such as SD2's unused last text
+    layer, and position ids"""
 
     @property
     def nbytes(self) -> int:
@@ -52,9 +58,13 @@ class Section:
 
     @property
     def dtypes(self) -> tuple[str, ...]:
-        """Types of its numbers, the commonest first; blocks by the name of their quantisation."""
+        """Types of its floats, the commonest first; blocks by the name of their quantisation.
+
+        Those of all its numbers where none is a float; empty without a number.
+        """
+        floats = [tensor for tensor in self.tensors.values() if tensor.dtype.kind == "float"]
         counts: dict[str, int] = {}
-        for tensor in self.tensors.values():
+        for tensor in floats or self.tensors.values():
             name = (tensor.origin.encoding if tensor.origin else "") or tensor.dtype.name
             counts[name] = counts.get(name, 0) + tensor.size
         return tuple(sorted(counts, key=lambda name: -counts[name]))
@@ -83,6 +93,9 @@ def _section(part: Part, verdict: Verdict, model: Tensors, found: Survey) -> Sec
         return _average(part, average, names, model)
     if verdict.kind == "embedding":
         return Section(part.role, part.title, _embedding(names, model))
+    if verdict.kind == "lora":
+        named = lora_names({name: model[name] for name in names}, verdict.family)
+        return Section(part.role, part.title, {named[name]: model[name] for name in names})
     return Section(part.role, part.title, {n.removeprefix(part.prefix): model[n] for n in names})
 
 
@@ -93,6 +106,7 @@ def _network(part: Part, match: Match, names: list[str], model: Tensors, found: 
     moved = {source for move in moves for source in move.sources}
     rest = {n.removeprefix(match.prefix): model[n] for n in names if n not in moved}
     spare = frozenset(rest) if rule else frozenset[str]()
+    spare |= {name for name in tensors if name.endswith(POSITIONS)}
     network = NETWORKS.get(match.layout, match.layout)
     return Section(part.role, part.title, {**tensors, **rest}, network, spare)
 

@@ -67,7 +67,9 @@ def about(part: PartDifference) -> str:
     if part.state == "same":
         return f"the same weights, {_form(part)}"
     share = f"{part.differing} of {counted(part.tensors, 'tensor')}"
-    return f"changed by {percent(part.distance)} ({share})"
+    here, there = _types(part.dtypes), _types(part.other_dtypes)
+    types = "" if here == there else f"; {here} and {there}"
+    return f"changed by {percent(part.distance)} ({share}{types})"
 
 
 def _form(part: PartDifference) -> str:
@@ -76,7 +78,7 @@ def _form(part: PartDifference) -> str:
     if part.sorts.get("rounded"):
         return f"as far as rounding lets tell ({here}, {there})"
     if part.sorts.get("cast"):
-        return f"cast between {here} and {there}"
+        return f"one cast from the other ({here}, {there})"
     return f"every number equal ({here}, {there})"
 
 
@@ -93,7 +95,7 @@ def details(part: PartDifference) -> Iterator[str]:
     if part.extra:
         yield f"only in the second: {_list(part.extra)}"
     if part.spare:
-        yield f"in one spelling only, and never used: {_list(part.spare)}"
+        yield f"in one of the two, and of no use: {_list(part.spare)}"
     if part.reshaped:
         first = part.reshaped[0]
         rest = f", and {len(part.reshaped) - 1} more" if len(part.reshaped) > 1 else ""
@@ -153,7 +155,8 @@ def origin(found: Origin) -> str:
         return f"{title}: no candidate has such a part"
     if found.how == "same":
         names = " and of ".join(escape(name) for name in found.same)
-        return f"{title}: is the one of {names} ({percent(found.distances[found.same[0]])} apart)"
+        proof = "" if found.proof is None else f" ({about(found.proof)})"
+        return f"{title}: is the one of {names}{proof}"
     mixture = found.mixture
     if mixture is None or found.how == "apart":
         sums = "" if mixture is None else "; no weighted sum explains it"
