@@ -84,7 +84,7 @@ def convert(
         None if dtype in (None, QUANTISED) else dtype_named(dtype or ""),
         QUANTISED.upper() if dtype == QUANTISED else "",
         place,
-        _spelling(spelling),
+        spelling_named(spelling),
         strict,
     )
     if wish.encoding and place != GGUF:
@@ -108,7 +108,7 @@ def container_named(name: str | None, target: Path) -> Container:
     raise UsageError(f"{name}: is no container that is written; nearest: {near[0]}")
 
 
-def _spelling(name: str | None) -> str:
+def spelling_named(name: str | None) -> str:
     if name is not None and name not in SPELLINGS:
         raise UsageError(f"{name}: is no spelling; there are {' and '.join(SPELLINGS)}")
     return name or ""

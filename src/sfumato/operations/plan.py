@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,6 +51,8 @@ class Plan:
     changes: tuple[str, ...] = ()
     """one sentence per sort of change: "686 tensors cast from F32 to F16" """
     warnings: tuple[str, ...] = ()
+    outcome: Callable[[], Iterable[str]] = tuple
+    """sentences on what the tensors did while they were streamed, which nobody knows before"""
     losses: Losses = field(default_factory=Losses)
     """filled while the tensors are streamed"""
     strict: bool = False
@@ -118,6 +120,7 @@ class Report:
             verb = "would be dropped" if self.saved is None else "dropped"
             yield f"{counted(count, 'tensor')} {verb}, {human(nbytes)}: {reason}"
         yield from self.plan.changes
+        yield from self.plan.outcome()
         yield from lost(self.plan.losses)
         yield from (f"warning: {warning}" for warning in self.warnings())
         if not self.recorded:
@@ -151,7 +154,7 @@ class Report:
                 {"reason": reason, "tensors": count, "bytes": nbytes}
                 for reason, count, nbytes in plan.reasons()
             ],
-            "changes": list(plan.changes),
+            "changes": [*plan.changes, *plan.outcome()],
             "warnings": list(self.warnings()),
             "infinite": dict(plan.losses.infinite),
             "clipped": dict(plan.losses.clipped),

@@ -113,6 +113,24 @@ def _lora() -> click.Command:
     return command
 
 
+def _bake() -> click.Command:
+    from sfumato.app.cli.bake import bake
+
+    return bake
+
+
+def _unbake() -> click.Command:
+    from sfumato.app.cli.bake import unbake
+
+    return unbake
+
+
+def _vae() -> click.Command:
+    from sfumato.app.cli.vae import command
+
+    return command
+
+
 COMMANDS: tuple[Entry, ...] = (
     Entry("generate", "Paint pictures from a prompt.", _generate),
     Entry("grid", "Paint pictures side by side over one to three parameters.", _grid),
@@ -121,6 +139,9 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("convert", "Write a model in another container, dtype or spelling.", _convert),
     Entry("prune", "Drop what a model does not need.", _prune),
     Entry("ema", "Use, drop, extract or measure the averaged weights.", _ema),
+    Entry("bake", "Write LoRAs, a VAE or both into a checkpoint.", _bake),
+    Entry("unbake", "Take LoRAs out of a checkpoint again.", _unbake),
+    Entry("vae", "Take the VAE out of a checkpoint, or replace it.", _vae),
     Entry("merge", "Make one model from several.", _merge),
     Entry("lora", "Look into LoRA files and make new ones.", _lora),
     Entry("diff", "Say what differs between models, and what one is mixed from.", _diff),

@@ -12,10 +12,11 @@ from sfumato.catalogue.trees.unet import UNet
 from sfumato.catalogue.verdict import Verdict
 from sfumato.containers.model_file import ModelFile
 from sfumato.containers.tensor import Tensor, Tensors
+from sfumato.containers.text import escape
 from sfumato.errors import Unsupported
 from sfumato.operations.adapters.target import Body, Target
 from sfumato.operations.original import NEEDED, Part, Role, averages, family_of, parts, place
-from sfumato.operations.recast import multiplied_out
+from sfumato.operations.recast import FACTORS, multiplied_out
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,12 @@ def opened(file: ModelFile) -> Opened:
     family = family_of(verdict.family.partition("/")[0], found)
     own = parts(plain.tensors, found, family) if family in NEEDED else {}
     notes = _with_averages(own, found, family)
+    scale = next((name for name in plain.tensors if name.endswith(FACTORS)), "")
+    if scale:
+        raise Unsupported(
+            file.path, f"its weights are stored with scales ({escape(scale)}) that are more than "
+            "a number each, and are not read"
+        )  # fmt: skip
     if not own:
         title = verdict.title or "of an unknown kind"
         raise Unsupported(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from sfumato.catalogue.adapters.flavours import BY_NAME
 from sfumato.catalogue.families import TITLES
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.verdict import Verdict
+from sfumato.containers.sizes import counted
 from sfumato.containers.text import escape
 from sfumato.errors import Refused
 from sfumato.operations.adapters.lora_file import Lora
@@ -36,3 +38,17 @@ def _reason(lora: Lora, found: Verdict, *, foreign: bool) -> str:
     if found.kind != "lora" or foreign:
         return f"the file is: {found.title}"
     return lora.notes[0] if lora.notes else "the file changes nothing"
+
+
+def unsubtractable(lora: Lora) -> None:
+    """Raise Refused where `lora` cannot be taken out of the weights that it was added to."""
+    bound = [part for part in lora.parts if part.kind.depends or "magnitude" in part.slots]
+    if not bound:
+        return
+    first = bound[0]
+    title = BY_NAME["dora" if "magnitude" in first.slots else first.kind.name].title
+    raise Refused(
+        f"{escape(lora.name)}: cannot be subtracted: {counted(len(bound), 'change')} of "
+        f"{len(lora.parts)} ({title}; {escape(next(iter(first.slots.values())))}) depends on the "
+        "weight that it met, which is gone; bake anew from the file as it was before"
+    )

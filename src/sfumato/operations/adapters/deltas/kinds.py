@@ -66,6 +66,11 @@ class Kind:
     rank: Callable[[Slots], int] = _no_rank
     """what alpha is divided by; 0 where alpha is no scale"""
 
+    @property
+    def depends(self) -> bool:
+        """True where the change depends on the weight, so that it cannot be subtracted."""
+        return self.bound is not None and self.bound is not nothing
+
 
 KINDS: tuple[Kind, ...] = (
     Kind("lora", lora, rank=_down),
