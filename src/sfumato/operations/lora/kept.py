@@ -25,16 +25,17 @@ def keep(layer: Layer, style: Style) -> Made | None:
 
     None for a part that another one of the same module says again. Only single numbers are read.
     """
-    slots, factor = dict(layer.slots), factor_of(layer)
-    if layer.part.kind.name == "ia3-peft" and not layer.is_matrix:
+    part, slots, factor = layer.part, dict(layer.slots), factor_of(layer)
+    kind = part.kind.name
+    if kind == "ia3-peft" and not layer.is_matrix:
         return None
     if "up_bias" in slots:
         bias = slots["up_bias"] if factor == 1.0 else scaled(slots["up_bias"], factor)
-        word = "up_bias" if style.ending(layer.part.role, "up_bias") else "diff_b"
-        return Made(layer.part.role, layer.module, {word: bias})
+        word = "up_bias" if style.ending(part.role, kind, "up_bias") else "diff_b"
+        return Made(part.role, layer.module, kind, {word: bias})
     if "magnitude" in slots:
         slots["magnitude"] = _magnitude(slots["magnitude"], layer, style)
-    made = Made(layer.part.role, layer.module, slots)
+    made = Made(part.role, layer.module, kind, slots)
     if not style.scales:
         return folded(made, factor) if "up" in slots else made
     if "up" in slots and not slots.keys() & {*ONE}:
@@ -75,7 +76,7 @@ def _speaks(layer: Layer, made: Made, style: Style, family: str) -> bool:
     columns = "magnitude" in made.slots and layer.part.tensors["magnitude"].shape[:1] == (1,)
     return (
         named
-        and all(style.ending(made.role, slot) for slot in made.slots)
+        and all(style.ending(made.role, made.kind, slot) for slot in made.slots)
         and (style.scales or not columns or layer.shape[0] == 1)
     )
 

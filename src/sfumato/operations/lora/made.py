@@ -27,6 +27,8 @@ class Made:
 
     role: str
     module: Module
+    kind: str
+    """name of the kind of change"""
     slots: Mapping[str, Tensor]
     """slot, as the catalogue's suffixes call it → tensor"""
 
@@ -70,7 +72,7 @@ def product(
         "up": computed((shape[0], rank, *ones), up),
         "alpha": number(float(rank)),
     }
-    return Made(role, module, slots)
+    return Made(role, module, "lora", slots)
 
 
 def folded(made: Made, factor: float) -> Made:
@@ -111,7 +113,7 @@ def spelled(
     for made in every:
         path = style.path(made.role, made.module, family)
         for slot, tensor in made.slots.items():
-            ending = style.ending(made.role, slot)
+            ending = style.ending(made.role, made.kind, slot)
             if not path or not ending:
                 raise Refused(_nameless(made, slot if path else "", style))
             if dtype is not None and slot not in ("alpha", "scale"):

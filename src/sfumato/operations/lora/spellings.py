@@ -14,25 +14,37 @@ from sfumato.errors import UsageError
 Naming = Callable[[str, Module, str], str]
 """role, module, family → what the module's keys begin with; empty where it has no name"""
 
-ENDINGS: Mapping[str, str] = {
-    suffix.slot: suffix.text
+Endings = Mapping[tuple[str, str], str]
+"""kind and slot → what a tensor's key ends in; no kind for a slot that several have"""
+
+SHARED = ("", "dora", "norm", "bias")
+"""flavours of the catalogue whose tensors stand beside those of any kind"""
+
+ENDINGS: Endings = {
+    ("" if suffix.flavour in SHARED else suffix.flavour, suffix.slot): suffix.text
     for suffix in reversed(SUFFIXES)
     if suffix.dialect in ("", "kohya") and suffix.text[0] == "."
 }
-"""slot → ending, as kohya and LyCORIS write them: the first of the catalogue's"""
+"""endings as kohya and LyCORIS write them: the first of the catalogue's"""
 
 
-def _pair(down: str, up: str) -> Mapping[str, str]:
-    return {"down": down, "up": up}
+def _pair(down: str, up: str) -> Endings:
+    return {("lora", "down"): down, ("lora", "up"): up}
 
 
-PEFT: Mapping[str, str] = {
+PEFT: Endings = {
     **_pair(".lora_A.weight", ".lora_B.weight"),
-    "magnitude": ".lora_magnitude_vector.weight",
-    "up_bias": ".lora_B.bias",
-    "factor": ".ia3_l",
+    ("lora", "up_bias"): ".lora_B.bias",
+    ("", "magnitude"): ".lora_magnitude_vector.weight",
+    ("ia3-peft", "factor"): ".ia3_l",
+    ("oft-peft", "blocks"): ".oft_R.weight",
 }
 """the same as PEFT writes them"""
+
+ALIKE: Mapping[str, str] = {
+    "locon": "lora", "lora-bias": "lora", "glora-old": "glora", "boft": "oft",
+}  # fmt: skip
+"""kinds whose tensors are called as another's"""
 
 
 def _flat(path: str) -> str:
@@ -86,17 +98,16 @@ class Style:
     name: str
     title: str
     path: Naming
-    endings: Mapping[str, str] = field(default_factory=lambda: ENDINGS)
-    text_endings: Mapping[str, str] = field(default_factory=dict[str, str])
+    endings: Endings = field(default_factory=lambda: ENDINGS)
+    text_endings: Endings = field(default_factory=dict[tuple[str, str], str])
     """endings for text encoders, where they differ"""
     scales: bool = True
     """False where no tensor says alpha: the scale is multiplied into the factors"""
 
-    def ending(self, role: str, slot: str) -> str:
-        """What the key of a tensor ends in; empty where this spelling has none for it."""
-        if role != "unet" and slot in self.text_endings:
-            return self.text_endings[slot]
-        return self.endings.get(slot, "")
+    def ending(self, role: str, kind: str, slot: str) -> str:
+        """What the key of a tensor ends in; empty where this spelling has no word for it."""
+        own = self.text_endings if role != "unet" and self.text_endings else self.endings
+        return own.get((ALIKE.get(kind, kind), slot)) or own.get(("", slot), "")
 
 
 STYLES: tuple[Style, ...] = (
