@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -47,6 +47,23 @@ class Recipe:
     inputs: tuple[Input, ...]
     earlier: tuple[Recipe, ...] = ()
     """the recipes that the inputs carried, where they carried any"""
+    of: int | None = None
+    """in `earlier` of another recipe: which of its sources this one made, counted from 0; None for
+    the only one, and in files of before it was kept"""
+
+    @property
+    def sources(self) -> tuple[tuple[Input, ...], ...]:
+        """The inputs by source: a file alone, or all files of a folder."""
+        found: list[list[Input]] = []
+        for item in self.inputs:
+            head, inside, _ = item.name.partition("/")
+            last = found[-1] if found else []
+            same = inside and any(other.name.startswith(f"{head}/") for other in last)
+            if same and all(other.name != item.name for other in last):
+                last.append(item)
+            else:
+                found.append([item])
+        return tuple(map(tuple, found))
 
     def to_text(self) -> str:
         """The recipe as it stands in a file: JSON on one line."""
@@ -61,6 +78,7 @@ class Recipe:
             "options": dict(self.options),
             "inputs": inputs,
             **({"earlier": earlier} if earlier else {}),
+            **({} if self.of is None else {"of": self.of}),
         }
 
 
@@ -80,15 +98,18 @@ def _recipe(value: dict[str, object]) -> Recipe:
         cast("dict[str, Option]", value["options"]),
         tuple(Input(str(i["name"]), int(i["size"]), str(i["blake3"])) for i in inputs),
         tuple(map(_recipe, earlier)),
+        cast("int | None", value.get("of")),
     )
 
 
 def parsed(texts: Sequence[str]) -> tuple[Recipe, ...]:
-    """Those of `texts` that are recipes; what a stranger wrote there instead is passed over."""
+    """Those of `texts`, one for each source, that are recipes; what a stranger wrote there instead
+    is passed over."""
     found: list[Recipe] = []
-    for text in filter(None, texts):
+    for number, text in enumerate(texts):
         with suppress(Damaged):
-            found.append(parse(text))
+            if text:
+                found.append(replace(parse(text), of=number if len(texts) > 1 else None))
     return tuple(found)
 
 
@@ -115,7 +136,7 @@ def hashing(paths: Sequence[Path]) -> Generator[Hashing]:
         pending = {secrets.token_hex(32): (path, name) for path, name in files}
         yield Hashing(
             tuple(Input(name, path.stat().st_size, key) for key, (path, name) in pending.items()),
-            {key: pool.submit(_blake3, path) for key, (path, _) in pending.items()},
+            {key: pool.submit(blake3_of, path) for key, (path, _) in pending.items()},
         )
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -131,7 +152,8 @@ def _files(root: Path) -> Iterator[tuple[Path, str]]:
             yield path, path.relative_to(root.parent).as_posix()
 
 
-def _blake3(path: Path) -> str:
+def blake3_of(path: Path) -> str:
+    """The BLAKE3 of a file, 64 digits; raises what reading it raises."""
     from blake3 import blake3
 
     digest = blake3()

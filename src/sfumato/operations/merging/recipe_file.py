@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -163,12 +164,26 @@ def _is_option(value: object) -> bool:
 def to_text(merge: Merge) -> str:
     """A merge as a recipe, which reads back as the same merge; files by their names alone."""
     policy = [f"{key} = {_value(value)}" for key, value in merge.policy.given().items()]
-    files = {leaf.label: leaf.path.name for leaf in leaves(merge.root)}
+    names = file_names([leaf.path for leaf in leaves(merge.root)])
+    files = {leaf.label: names[leaf.path] for leaf in leaves(merge.root)}
     models = ["[models]", *(f"{_key(label)} = {_value(name)}" for label, name in files.items())]
     root = merge.root
     lines = [f"method = {_value(root.method.name)}", f"models = {_nodes(root)}"]
     lines += [f"{name} = {_value(value)}" for name, value in root.options.items()]
     return "\n".join([*policy, *([""] if policy else []), *models, "", "[[merge]]", *lines, ""])
+
+
+def file_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """What a recipe calls files: by name, and a number before those whose name is not the only one.
+
+    Their order counts, and how often one occurs does not.
+    """
+    once = list(dict.fromkeys(paths))
+    counts = Counter(path.name for path in once)
+    return {
+        path: path.name if counts[path.name] == 1 else f"{number}/{path.name}"
+        for number, path in enumerate(once)
+    }
 
 
 def _nodes(node: Mix) -> str:
