@@ -59,6 +59,18 @@ def _metadata() -> click.Command:
     return command
 
 
+def _recipe() -> click.Command:
+    from sfumato.app.cli.recipe import recipe
+
+    return recipe
+
+
+def _lineage() -> click.Command:
+    from sfumato.app.cli.recipe import lineage
+
+    return lineage
+
+
 def _split() -> click.Command:
     from sfumato.app.cli.split import split
 
@@ -145,6 +157,8 @@ COMMANDS: tuple[Entry, ...] = (
     Entry("merge", "Make one model from several.", _merge),
     Entry("lora", "Look into LoRA files and make new ones.", _lora),
     Entry("diff", "Say what differs between models, and what one is mixed from.", _diff),
+    Entry("recipe", "Say how a file was made, or make it again.", _recipe),
+    Entry("lineage", "Show what a file was made from, and what that was made from.", _lineage),
     Entry("repair", "Mend position ids, prefixes and missing name parts.", _repair),
     Entry("metadata", "Show and change the text in a file's header.", _metadata),
     Entry("split", "Write the parts of a checkpoint to files of their own.", _split),
