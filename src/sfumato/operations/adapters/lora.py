@@ -23,21 +23,37 @@ def read_lora(
     name: what it is called in reports; the file's stem where empty. The file stays open. Raises
     Refused where it was made for another family or nothing applies, BadFile for no usable file.
     """
-    file = source if isinstance(source, ModelFile) else open_model(_with_settings(Path(source)))
+    lora = place_lora(source, target, name=name)
+    try:
+        misplaced(lora, target)
+    except BaseException:
+        if not isinstance(source, ModelFile):
+            lora.close()
+        raise
+    return lora
+
+
+def place_lora(
+    source: str | os.PathLike[str] | ModelFile, target: Target, *, name: str = ""
+) -> Lora:
+    """The same, however little of it applies: `Lora.notes` says why."""
+    file = source if isinstance(source, ModelFile) else open_lora(source)
     path = file.path if isinstance(source, ModelFile) else Path(source)
-    name = name or path.stem
     try:
         taken = take_apart(file)
         parts, problems = place_all(taken, target, file)
         embeddings = bundled(file, taken.embeddings)
         total = len(file) - len(taken.embeddings)
-        lora = Lora(name, path, file, parts, total, _notes(problems), embeddings)
-        misplaced(lora, target)
+        return Lora(name or path.stem, path, file, parts, total, _notes(problems), embeddings)
     except BaseException:
         if not isinstance(source, ModelFile):
             file.close()
         raise
-    return lora
+
+
+def open_lora(path: str | os.PathLike[str]) -> ModelFile:
+    """Open a LoRA's file, with PEFT's settings where they lie beside it."""
+    return open_model(_with_settings(Path(path)))
 
 
 def _with_settings(path: Path) -> Path:

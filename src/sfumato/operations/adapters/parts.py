@@ -124,6 +124,17 @@ def place_all(
     return tuple(parts), tuple(problems)
 
 
+def loose_parts(taken: Taken, file: ModelFile) -> tuple[tuple[Change, Part], ...]:
+    """Every change by the name that the file has for its module, for want of a model."""
+    found: list[tuple[Change, Part]] = []
+    for one in taken.changes:
+        path = one.flat if "_" in one.name and "." not in one.name else one.name
+        module = Module(one.name, path, (), f"{one.name}.weight")
+        site = Site(one.target or "unet", "", (module,), {})
+        found += [(one, part) for part in _parts(one, site, module, file)]
+    return tuple(found)
+
+
 def _parts(one: Change, site: Site, module: Module, file: ModelFile) -> Iterator[Part]:
     """What one module's tensors change: its weight, its bias, or both."""
     key = site.prefix + module.weight
