@@ -48,13 +48,16 @@ def mixed(*terms: tuple[float, Model]) -> dict[str, Tensor]:
     """The weighted sum of models, in the type of the first."""
     first = terms[0][1]
     return {
-        name: tensor_from(
-            sum(w * array(m[name]).astype(np.float64) for w, m in terms).astype("<f4"), tensor.dtype
-        )
-        if tensor.dtype.kind == "float"
-        else tensor
+        name: _sum(name, terms) if tensor.dtype.kind == "float" else tensor
         for name, tensor in first.items()
     }
+
+
+def _sum(name: str, terms: tuple[tuple[float, Model], ...]) -> Tensor:
+    total = np.zeros(terms[0][1][name].shape)
+    for weight, model in terms:
+        total += weight * array(model[name]).astype(np.float64)
+    return tensor_from(total.astype("<f4"), terms[0][1][name].dtype)
 
 
 def small(*, ema: bool = False) -> dict[str, Tensor]:

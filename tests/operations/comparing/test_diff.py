@@ -62,6 +62,14 @@ def test_two_casts_of_one_model_are_the_same_weights(whole: Path, tmp_path: Path
     assert diff(a, b).same
 
 
+def test_quantised_files_of_two_models_are_told_apart(tmp_path: Path) -> None:
+    unet = {n.removeprefix(UNET): t for n, t in small().items() if n.startswith(UNET)}
+    for name, model in (("a", unet), ("b", tuned(unet, 0.1, seed=1))):
+        convert(stored(tmp_path / f"{name}.safetensors", model), tmp_path / f"{name}.gguf")
+    assert states(diff(tmp_path / "a.gguf", tmp_path / "b.gguf")) == {"unet": "changed"}
+    assert diff(tmp_path / "a.gguf", tmp_path / "a.safetensors").same
+
+
 def test_a_change_is_found_in_its_block_and_nowhere_else(whole: Path, tmp_path: Path) -> None:
     block = f"{UNET}input_blocks.1."
     b = stored(tmp_path / "b.safetensors", tuned(small(), 0.1, seed=1, under=block))

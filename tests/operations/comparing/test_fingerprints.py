@@ -10,7 +10,7 @@ import pytest
 
 from comparable import cast, small, stored, tuned
 from sfumato.catalogue.fingerprint import COUNT, STEPS, Fingerprint
-from sfumato.containers.arrays import array, tensor_from
+from sfumato.containers.arrays import Floats, array, tensor_from
 from sfumato.containers.dtype import BF16, F8_E4M3, F16, DType
 from sfumato.containers.tensor import Tensor
 from sfumato.operations.comparing.fingerprints import fingerprints, sketch
@@ -18,6 +18,10 @@ from sfumato.operations.convert import convert
 from sfumato.operations.prune import prune
 from small_models import VAE_PREFIX
 from toys import random_tensor
+
+
+def floats(tensor: Tensor) -> Floats:
+    return array(tensor).astype("<f4")
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +120,7 @@ def test_parts_that_lack_different_tensors_are_not_compared(
 
 def test_a_scaled_tensor_is_another_one() -> None:
     tensor = random_tensor((64, 64))
-    doubled = tensor_from(array(tensor) * np.float32(2))
+    doubled = tensor_from(2 * floats(tensor))
     apart = sketch("w", tensor) - sketch("w", doubled)
     assert float(np.sqrt(np.mean(apart**2))) == pytest.approx(np.log(2))
 
@@ -137,7 +141,7 @@ def test_odd_numbers_give_a_fingerprint_all_the_same() -> None:
 
 
 def test_the_mean_squared_difference_of_sketches_is_that_of_the_tensors() -> None:
-    a, b = (array(random_tensor((200, 200), seed=seed)) for seed in (1, 2))
+    a, b = (floats(random_tensor((200, 200), seed=seed)) for seed in (1, 2))
     near = tensor_from(a + np.float32(0.1) * b)
     means = [
         float(np.mean((sketch(str(n), tensor_from(a)) - sketch(str(n), near)) ** 2))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sfumato.containers.arrays import array, cast_chunk, tensor_from
-from sfumato.containers.dtype import BF16, F4, F8_E4M3, F16, F32, F64, DType
-from sfumato.containers.tensor import Tensor
+from sfumato.containers.dtype import BF16, BOOL, C64, F4, F8_E4M3, F16, F32, F64, I64, DType
+from sfumato.containers.tensor import Origin, Tensor
 from sfumato.operations.comparing.pairs import compare
 from toys import random_tensor
 
@@ -99,6 +101,24 @@ def test_integers_are_compared_by_value_whatever_their_width() -> None:
 def test_types_below_a_byte_are_compared_by_their_bytes_alone() -> None:
     a, b = (Tensor(F4, (4,), lambda data=data: data) for data in (b"ab", b"ac"))
     assert (compare("w", a, a).sort, compare("w", a, b).sort) == ("identical", "unread")
+
+
+def test_one_place_in_two_files_is_not_one_tensor() -> None:
+    """Not every container tells its path in the origin of a tensor."""
+    origin = Origin("data + 0", 8)
+    a, b = (replace(floats(*values), origin=origin) for values in ((1, 2), (1, 3)))
+    assert compare("w", a, b).sort == "changed"
+
+
+@pytest.mark.parametrize("dtype", [F32, I64, F64, C64, BOOL])
+def test_tensors_without_numbers_are_identical(dtype: DType) -> None:
+    empty = Tensor(dtype, (0, 4), lambda: b"")
+    assert compare("w", empty, empty).sort == "identical"
+
+
+def test_pairs_of_floats_are_compared_as_complex_numbers() -> None:
+    a, b = (tensor_from(np.array([1 + 1j, imaginary], np.complex64)) for imaginary in (2j, 3j))
+    assert (compare("w", a, b).changed, compare("w", a, b).largest) == (1, 1.0)
 
 
 def test_zeros_beside_anything_else_are_wholly_apart() -> None:

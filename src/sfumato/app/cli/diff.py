@@ -47,11 +47,11 @@ def command(
     their containers, types and spellings. With several, each part of FILE is looked for in them: it
     is the same, a weighted sum of theirs (0.70 A + 0.30 B, by least squares), or neither.
     """
-    if chart is not None and (fingerprint or len(others) > 1):
+    if chart is not None and (fingerprint or others[1:]):
         raise click.UsageError("--chart draws the difference between two files")
     if fingerprint:
         _fingerprints([first, *others], as_json=as_json)
-    elif len(others) > 1:
+    elif others[1:]:
         _explain(first, others, as_json=as_json)
     else:
         _diff(first, others[0], chart, force=force, as_json=as_json)

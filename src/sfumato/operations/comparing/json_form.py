@@ -58,7 +58,7 @@ def _part(part: PartDifference) -> Json:
         "dtypes": list(part.dtypes),
         "other_dtypes": list(part.other_dtypes),
         "tensors": part.tensors,
-        "sorts": dict(part.sorts),
+        "sorts": {**part.sorts},
         "distance": _number(part.distance),
         "largest": _number(part.largest),
         "numbers": part.numbers,

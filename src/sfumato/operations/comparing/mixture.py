@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -216,7 +217,8 @@ def _solve(
     inner = t + e[:, None] + e[None, :] + gram[np.ix_(rows, rows)]
     start = np.zeros(len(rows)) if near is None else near
     priced = inner + hold * np.eye(len(rows))
-    return start + np.linalg.lstsq(priced, t + e - inner @ start, rcond=1e-13)[0]
+    found = np.linalg.lstsq(priced, t + e - inner @ start, rcond=1e-13)
+    return start + cast("Matrix", found[0])
 
 
 def _residual(gram: Matrix, chosen: Sequence[int], weights: Matrix, count: int) -> float:

@@ -13,7 +13,7 @@ from sfumato.catalogue.numbers.measure import measurable
 from sfumato.catalogue.numbers.streams import floats, side_by_side
 from sfumato.containers.arrays import Floats, array, from_float32, to_float32
 from sfumato.containers.dtype import BF16, F16, F32, F64, DType
-from sfumato.containers.tensor import Tensor, tied
+from sfumato.containers.tensor import Tensor
 
 Sort = Literal["identical", "equal", "cast", "rounded", "changed", "reshaped", "unread"]
 """identical: the same bytes in the same type · equal: the same numbers in another type · cast: one
@@ -81,8 +81,6 @@ def compare(name: str, first: Tensor, second: Tensor) -> Pair:
     """
     if _plain(first.shape) != _plain(second.shape):
         return Pair(name, "reshaped", first.size, detail=_shapes(first, second))
-    if tied(first, second):
-        return Pair(name, "identical", first.size)
     if measurable(first.dtype) and measurable(second.dtype):
         floating = {first.dtype.kind, second.dtype.kind} == {"float"}
         if floating and F64 not in (first.dtype, second.dtype):
