@@ -139,6 +139,7 @@ def test_a_module_opens_by_saying_what_it_is(path: Path) -> None:
         "import sfumato.containers.open, sfumato.containers.save",
         "import sfumato.catalogue.cards.inspect, sfumato.catalogue.identify",
         "import sfumato.operations.convert",
+        "import sfumato.operations.comparing.explain, sfumato.operations.comparing.fingerprints",
         "from sfumato.app.cli import main; main(['--help'])",
         "from sfumato.app.cli import main; main(['inspect', '--help'])",
         "from sfumato.app.cli import main; main(['generate', '--help'])",
