@@ -265,6 +265,28 @@ def test_a_second_signal_interrupts_and_the_handlers_are_put_back() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP there")
+def test_a_closed_terminal_asks_for_a_stop_and_never_interrupts() -> None:
+    with Stopping() as stopping:
+        signal.raise_signal(signal.SIGHUP)
+        assert (stopping.asked, stopping.status) == (signal.SIGHUP, 129)
+        signal.raise_signal(signal.SIGTERM)
+        assert stopping.asked == signal.SIGTERM
+        signal.raise_signal(signal.SIGHUP)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGHUP there")
+def test_a_hangup_that_is_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Stopping() as stopping:
+            signal.raise_signal(signal.SIGHUP)
+        assert not stopping.asked
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_the_pace_counts_what_lies_between_steps() -> None:
     pace = Pace()
     for step in range(1, 11):

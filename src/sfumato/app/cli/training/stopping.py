@@ -5,16 +5,24 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
 FIRST = b"\nstopping: the run is saved after this batch; once more stops at once\n"
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP: int = getattr(signal, "SIGHUP", 0)
+"""a terminal that is closed; 0 on Windows, which has none"""
+
+SIGNALS: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, *((HANGUP,) if HANGUP else ()))
 
 
 class Stopping:
-    """A block in which SIGINT and SIGTERM are noted, and the second one interrupts."""
+    """A block in which SIGNALS are noted, and the second one interrupts.
+
+    A hangup never does: systems send one together with another signal. Where it is ignored, as
+    `nohup` has it, it stays so.
+    """
 
     def __init__(self) -> None:
         self.asked: int = 0
@@ -28,7 +36,9 @@ class Stopping:
 
     def __enter__(self) -> Stopping:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._note) for number in SIGNALS}
+            deaf = HANGUP if HANGUP and signal.getsignal(HANGUP) is signal.SIG_IGN else 0
+            heard = [number for number in SIGNALS if number != deaf]
+            self._before = {number: signal.signal(number, self._note) for number in heard}
         return self
 
     def __exit__(
@@ -41,8 +51,11 @@ class Stopping:
             signal.signal(number, handler)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
-        if self.asked:
+        if number == HANGUP and self.asked:
+            return
+        if self.asked and self.asked != HANGUP:
             raise KeyboardInterrupt
         self.asked = number
         # Printing is not allowed here: the signal may have come in the middle of it.
-        os.write(2, FIRST)
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, FIRST)
