@@ -27,6 +27,7 @@ BOUNDS: tuple[Bound, ...] = (
     Bound("batch", lambda run: run.batch, 1),
     Bound("accumulate", lambda run: run.accumulate, 1),
     Bound("seed", lambda run: run.seed, 0, 2**63),
+    Bound("data.hold_out", lambda run: run.data.hold_out, 0),
     Bound("data.resolution", lambda run: run.data.resolution, 0, 8192),
     Bound("data.bucket_step", lambda run: run.data.bucket_step, 0, 1024),
     Bound("data.repeats", lambda run: run.data.repeats, 1),
@@ -56,6 +57,9 @@ BOUNDS: tuple[Bound, ...] = (
     Bound("lora.alpha", lambda run: run.lora.alpha, 0),
     Bound("lora.conv_rank", lambda run: run.lora.conv_rank, 0),
     Bound("lora.factor", lambda run: run.lora.factor, 1),
+    Bound("lora.dropout", lambda run: run.lora.dropout, 0, 1, open=True),
+    Bound("lora.rank_dropout", lambda run: run.lora.rank_dropout, 0, 1, open=True),
+    Bound("lora.module_dropout", lambda run: run.lora.module_dropout, 0, 1, open=True),
     Bound("embedding.vectors", lambda run: run.embedding.vectors, 1, 75),
     Bound("vae.crop", lambda run: run.vae.crop, 0),
     Bound("vae.kl", lambda run: run.vae.kl, 0),
@@ -92,6 +96,16 @@ def _contradictions(run: Run) -> list[str]:
     rates = run.optimizer
     if rates.name == "prodigy" and rates.text_rate not in (0, rates.rate):
         faults.append("prodigy finds one rate for all: optimizer.text_rate is 0 or optimizer.rate")
-    if run.save.best and not run.data.validation:
-        faults.append("save.best needs pictures to measure the loss on: data.validation")
+    data = run.data
+    if data.hold_out and data.validation:
+        faults.append(
+            "data.hold_out takes pictures of the folder to measure the loss on, and "
+            "data.validation names others: give one of the two"
+        )
+    if data.hold_out > 1 and data.hold_out != int(data.hold_out):
+        faults.append(f"data.hold_out is a share below 1 or a whole number, not {data.hold_out:g}")
+    if run.save.best and not (data.validation or data.hold_out):
+        faults.append(
+            "save.best needs pictures to measure the loss on: data.validation or data.hold_out"
+        )
     return faults

@@ -35,6 +35,8 @@ def save_state(sitting: Sitting) -> Path:
         "average_updates": average.updates if average else 0,
         "groups": cast("list[Plain]", numbers),
     }
+    if factor := sitting.scaling.state():
+        facts["scaling"] = cast("dict[str, Plain]", factor)
     state = State(
         sitting.step,
         all_from_torch(sitting.names),
@@ -89,6 +91,7 @@ def _restore(sitting: Sitting, state: State) -> None:
     tensors = {name: to_torch(tensor) for name, tensor in state.optimizer.items()}
     groups = cast("Sequence[Scalars]", state.facts["groups"])
     restore(sitting.optimizer, sitting.names, tensors, groups)
+    sitting.scaling.restore(cast("Mapping[str, float]", state.facts.get("scaling", {})))
     if sitting.average is not None:
         sitting.average.updates = cast(int, state.facts["average_updates"])
         put(sitting.average.weights, {n: to_torch(t) for n, t in state.average.items()})

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from sfumato.engine.model import Model
 from sfumato.training.data.lesson import Lesson
 from sfumato.training.kinds.part import Taught
 from sfumato.training.output import modelspec
-from sfumato.training.settings import LoraShape, Run
+from sfumato.training.settings import LoraShape, Precision, Run
 from sfumato.training.trainee import Trained
 
 BASES = {
@@ -54,10 +55,13 @@ def _network(shape: LoraShape) -> dict[str, str]:
         arguments |= {"factor": str(shape.factor)}
     if shape.dora:
         arguments |= {"dora_wd": "True", "wd_on_output": "True"}
+    shares = {"rank_dropout": shape.rank_dropout, "module_dropout": shape.module_dropout}
+    arguments |= {name: str(share) for name, share in shares.items() if share}
     return {
         "ss_network_module": "networks.lora" if plain else "lycoris.kohya",
         "ss_network_dim": str(shape.rank),
         "ss_network_alpha": str(shape.alpha or float(shape.rank)),
+        "ss_network_dropout": str(shape.dropout or None),
         "ss_network_args": json.dumps(arguments),
     }
 
@@ -82,7 +86,7 @@ def _course(run: Run, trained: Trained) -> dict[str, str]:
         "ss_gradient_checkpointing": str(run.checkpointing),
         "ss_seed": str(run.seed),
         "ss_clip_skip": "None",
-        "ss_mixed_precision": "no",
+        "ss_mixed_precision": MIXED[run.precision],
         "ss_noise_offset": str(objective.noise_offset or None),
         "ss_min_snr_gamma": str(objective.min_snr or None),
         "ss_prior_loss_weight": str(objective.prior_weight),
@@ -108,12 +112,16 @@ def _pictures(run: Run, lesson: Lesson) -> dict[str, str]:
         "ss_shuffle_caption": str(data.shuffle_tags),
         "ss_keep_tokens": str(data.keep_tags),
         "ss_caption_dropout_rate": str(data.caption_dropout),
+        "ss_caption_tag_dropout_rate": str(data.tag_dropout),
         "ss_dataset_dirs": json.dumps(
             {folder: {"n_repeats": data.repeats, "img_count": len(taught)}}
         ),
         "ss_tag_frequency": json.dumps({folder: dict(tags.most_common(MOST_TAGS))}),
     }
 
+
+MIXED: Mapping[Precision, str] = {"f32": "no", "bf16": "bf16", "f16": "fp16"}
+"""what kohya's trainer calls the precision that a run computes in"""
 
 MOST_TAGS = 1000
 """tags whose counts are kept"""

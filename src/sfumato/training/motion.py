@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -15,6 +16,9 @@ from sfumato.training.settings import Run
 STEPS = 10
 """steps after warm-up, after which every weight must have moved"""
 
+OFTEN = 2
+"""gradients that move any weight: the first one of a LoRA's inner factor is zero"""
+
 
 @dataclass(slots=True)
 class Motion:
@@ -24,7 +28,8 @@ class Motion:
     """the step of the sums"""
     sums: dict[str, float] = field(default_factory=dict[str, float])
     """one number per weight; empty where nothing is to be checked any more"""
-    reached: set[str] = field(default_factory=set[str])
+    reached: Counter[str] = field(default_factory=Counter[str])
+    """how often a gradient reached each weight"""
 
     def begin(self, run: Run, step: int, weights: Mapping[str, Parameter]) -> None:
         """Remember the weights, unless the run is past the check."""
@@ -35,7 +40,11 @@ class Motion:
     def see(self, weights: Mapping[str, Parameter]) -> None:
         """Note which weights have a gradient."""
         if self.sums:
-            self.reached |= {name for name, weight in weights.items() if weight.grad is not None}
+            self.reached.update(name for name, w in weights.items() if w.grad is not None)
+
+    def wait(self) -> None:
+        """Look a step later: nothing was to move in this one."""
+        self.since += 1
 
     def check(self, run: Run, step: int, weights: Mapping[str, Parameter]) -> Iterator[str]:
         """Once, after the first steps: a sentence on weights that no gradient reaches.
@@ -45,7 +54,8 @@ class Motion:
         if not self.sums or step < max(run.optimizer.warmup, self.since) + STEPS:
             return
         before, self.sums = self.sums, {}
-        still = [name for name in sorted(self.reached) if _sum(weights[name]) == before[name]]
+        often = sorted(name for name, times in self.reached.items() if times >= OFTEN)
+        still = [name for name in often if _sum(weights[name]) == before[name]]
         if still:
             raise Refused(
                 f"{len(still)} of {len(weights)} weights have not moved in {step - self.since} "

@@ -14,6 +14,7 @@ from sfumato.engine.model import Model
 from sfumato.errors import UsageError
 from sfumato.training.bounds import check_bounds
 from sfumato.training.kinds.part import Part
+from sfumato.training.precision import check_precision
 from sfumato.training.recompute import recompute
 from sfumato.training.settings import Run
 from sfumato.training.start import write_start
@@ -40,6 +41,7 @@ def prepare(
     check_bounds(run, "the configuration")
     writer_for(run.output)
     where = device or torch.device("cpu")
+    check_precision(run.precision, where)
     base = _base(run, resolve)
     if run.kind == "vae":
         from sfumato.training.kinds.vae import VaeTrainee

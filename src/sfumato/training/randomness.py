@@ -14,7 +14,7 @@ from torch import Tensor
 
 Stream = Literal[
     "order", "crop", "flip", "caption", "latent", "noise", "timestep", "offset", "dropout",
-    "start", "validation",
+    "start", "validation", "hold-out",
 ]  # fmt: skip
 """what a number is for; two streams never share one"""
 

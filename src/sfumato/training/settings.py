@@ -10,6 +10,8 @@ Kind = Literal["checkpoint", "lora", "embedding", "hypernetwork", "vae"]
 
 Edition = Literal["state", "pruned", "ema", "live"]
 
+Precision = Literal["f32", "bf16", "f16"]
+
 
 @dataclass(frozen=True, slots=True)
 class Base:
@@ -59,6 +61,8 @@ class Data:
     """pictures of the class that must not be forgotten"""
     validation: str = ""
     """pictures that are never trained on, to measure the loss on; empty measures none"""
+    hold_out: float = 0.0
+    """pictures of the folder to measure the loss on instead: below 1 a share, else how many"""
     trigger: str = ""
     """a word put before every caption that lacks it; the caption of pictures without one"""
     resolution: int = 0
@@ -195,6 +199,12 @@ class LoraShape:
     """LoKr: size of the first Kronecker factor"""
     blocks: tuple[str, ...] = ()
     """regular expressions of modules in the original spelling; empty for all"""
+    dropout: float = 0.0
+    """share of the values between the two factors that is left out of each batch"""
+    rank_dropout: float = 0.0
+    """share of the ranks that is left out for each picture"""
+    module_dropout: float = 0.0
+    """share of the changed layers that is left out of each batch"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +281,8 @@ class Run:
     """decides every random number of the run"""
     checkpointing: bool = False
     """compute activations twice and keep them less"""
+    precision: Precision = "f32"
+    """of products and convolutions while training; bf16 and f16 are faster on GPUs alone"""
     title: str = ""
     """what the trained file calls itself"""
     author: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,11 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from sfumato.errors import Refused
 from sfumato.training.board import Board
 from sfumato.training.ema import Average
-from sfumato.training.events import Accumulated, Stepped
+from sfumato.training.events import Accumulated, Note, Stepped
 from sfumato.training.log import Log
 from sfumato.training.motion import Motion
 from sfumato.training.optimizers import build
+from sfumato.training.precision import Scaling, scaling
 from sfumato.training.randomness import number
 from sfumato.training.rates import factor
 from sfumato.training.settings import Run
@@ -43,6 +44,7 @@ class Sitting:
     log: Log
     board: Board | None
     motion: Motion
+    scaling: Scaling
     step: int = 0
     """steps done"""
     saved: int = -1
@@ -72,11 +74,12 @@ def sit(run: Run, trainee: Trainee, folder: Path) -> Sitting:
         Log(folder / "log.csv", step),
         Board(folder / "events", step) if run.watch.tensorboard else None,
         Motion(),
+        scaling(run.precision, next(iter(names.values())).device),
         clock=time.monotonic(),
     )  # fmt: skip
 
 
-def one_step(sitting: Sitting) -> Generator[Accumulated, None, Stepped]:
+def one_step(sitting: Sitting) -> Generator[Accumulated | Note, None, Stepped]:
     """One step of the optimiser, from `run.accumulate` batches; nothing moves before the last.
 
     Raises Refused, before any weight moves, where loss or gradient are no numbers.
@@ -86,18 +89,29 @@ def one_step(sitting: Sitting) -> Generator[Accumulated, None, Stepped]:
     for part in range(run.accumulate):
         with _seeded(sitting, part):
             loss = sitting.trainee.loss(sitting.step * run.accumulate + part)
-            torch.autograd.backward(loss / run.accumulate)
+            torch.autograd.backward(sitting.scaling.up(loss / run.accumulate))
         losses.append(loss.detach().float())
         if part + 1 < run.accumulate:
             yield Accumulated(sitting.step + 1, part + 1, run.accumulate)
     loss = _checked(sitting, losses, _clip(sitting))
-    sitting.motion.see(sitting.names)
-    sitting.optimizer.step()
-    sitting.optimizer.zero_grad(set_to_none=True)
-    if sitting.average is not None:
-        sitting.average.update(sitting.names)
+    yield from _move(sitting)
     sitting.step += 1
     return Stepped(sitting.step, run.steps, loss, rate, time.perf_counter() - started)
+
+
+def _move(sitting: Sitting) -> Iterator[Note]:
+    """Let the weights and their average follow the gradient, unless float16 could not hold it."""
+    if sitting.scaling.step(sitting.optimizer):
+        sitting.motion.see(sitting.names)
+        if sitting.average is not None:
+            sitting.average.update(sitting.names)
+    else:
+        sitting.motion.wait()
+        yield Note(
+            f"step {sitting.step + 1} moves nothing: its gradient was too large for f16, and the "
+            f"loss is multiplied by {sitting.scaling.factor:g} from now on"
+        )
+    sitting.optimizer.zero_grad(set_to_none=True)
 
 
 def _set_rate(sitting: Sitting) -> float:
@@ -126,6 +140,7 @@ def _seeded(sitting: Sitting, part: int) -> Generator[None]:
 def _clip(sitting: Sitting) -> Tensor:
     """The norm of the gradient (), which is limited where the run says so."""
     weights = sitting.names.values()
+    sitting.scaling.down(sitting.optimizer)
     if sitting.run.optimizer.clip:
         return clip_grad_norm_(weights, sitting.run.optimizer.clip)
     return get_total_norm([weight.grad for weight in weights if weight.grad is not None])
@@ -138,7 +153,7 @@ def _checked(sitting: Sitting, losses: list[Tensor], norm: Tensor) -> float:
         torch.stack([*losses, norm.float().to(losses[0].device)]).tolist(),  # pyright: ignore[reportUnknownMemberType]
     )
     loss = sum(found) / len(found)
-    if math.isfinite(loss) and math.isfinite(length):
+    if math.isfinite(loss) and (math.isfinite(length) or sitting.scaling.forgives):
         return loss
     what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient is {length}"
     newest, _ = latest(sitting.folder)

@@ -17,6 +17,7 @@ from sfumato.training.data.arrays import read_arrays
 from sfumato.training.data.buckets import Fit, cut, fit
 from sfumato.training.data.captions import filled, read_template
 from sfumato.training.data.folder import find_pictures
+from sfumato.training.data.holding import held_out
 from sfumato.training.data.items import Found, Item
 from sfumato.training.data.order import Draw, Order
 from sfumato.training.randomness import uniform
@@ -26,12 +27,14 @@ from sfumato.training.settings import Data, Run, word_of
 class Lesson:
     """What is learned from, arranged."""
 
-    def __init__(self, run: Run, resolution: int) -> None:
+    def __init__(self, run: Run, resolution: int, found: Found | None = None) -> None:
+        """found: what is learned; without it what is in the folder, but for what is held out."""
         self.settings = run.data
         self.seed = run.seed
         self.resolution = run.data.resolution or resolution
         self.step = run.data.bucket_step or (64 if self.resolution >= 256 else 8)
-        found = find(run.data, run.data.folder, word=word_of(run))
+        found = found or find(run.data, run.data.folder, word=word_of(run))
+        found, self.held = held_out(found, run.data.hold_out, run.seed)
         beside = find(run.data, run.data.regularisation, regularisation=True)
         self.items = (*found.items, *_matched(beside.items, found.items))
         self.fits = [self._fit(item) for item in self.items]

@@ -12,6 +12,8 @@ from sfumato.engine.encoding.encode import encode
 from sfumato.engine.encoding.encoded import Encoding
 from sfumato.engine.model import Model
 from sfumato.engine.prompt.chunks import EmbeddingTable
+from sfumato.training.precision import computing
+from sfumato.training.settings import Precision
 
 KEPT = 512 << 20
 """bytes of encodings kept"""
@@ -21,13 +23,16 @@ class Texts:
     """Encodings of captions.
 
     learning: True where the encoder, or a word of it, is trained, so that nothing can be kept.
+    precision: in which one that learns is computed; what is kept is exact.
     """
 
     def __init__(
-        self, model: Model, *, learning: bool, embeddings: EmbeddingTable | None = None
-    ) -> None:
+        self, model: Model, *, learning: bool, embeddings: EmbeddingTable | None = None,
+        precision: Precision = "f32",
+    ) -> None:  # fmt: skip
         self.model = model
         self.learning = learning
+        self.precision: Precision = precision if learning else "f32"
         self.embeddings = embeddings
         self._kept: OrderedDict[tuple[str, tuple[int, int]], Encoding] = OrderedDict()
         self._bytes = 0
@@ -45,7 +50,8 @@ class Texts:
         return torch.cat([e.context for e in found]), torch.cat(vectors) if vectors else None
 
     def _encoded(self, texts: Sequence[str], size: tuple[int, int]) -> list[Encoding]:
-        return encode(self.model, texts, emphasis="None", size=size, embeddings=self.embeddings)
+        with computing(self.precision, self.model.placement.device):
+            return encode(self.model, texts, emphasis="None", size=size, embeddings=self.embeddings)
 
     @torch.no_grad()
     def _known(self, texts: Sequence[str], size: tuple[int, int]) -> list[Encoding]:

@@ -26,6 +26,7 @@ from sfumato.training.kinds.previews import paint_previews
 from sfumato.training.kinds.validation import Validation
 from sfumato.training.loop import run_folder
 from sfumato.training.objective import error, noise, noised, timesteps
+from sfumato.training.precision import computing
 from sfumato.training.randomness import uniform
 from sfumato.training.settings import Run, word_of
 from sfumato.training.trainee import Group, Trained
@@ -49,7 +50,9 @@ class DiffusionTrainee:
         model.unet.checkpointing = run.checkpointing
         self.levels = discretisation(zero_snr=model.zero_snr)
         self.latents = Latents(model, self.lesson, run_folder(run.output) / "cache")
-        self.texts = Texts(model, learning=part.learns_text, embeddings=part.embeddings)
+        self.texts = Texts(
+            model, learning=part.learns_text, embeddings=part.embeddings, precision=run.precision
+        )
         self.digest = f"{self.lesson.digest} {model.path.name} {part.note}"
         self.notes = (*self.lesson.notes, part.note, *model.notes)
         self._validation = Validation.of(run, self)
@@ -104,11 +107,12 @@ class DiffusionTrainee:
             latents, eps, t, self.levels,
             prediction=self.model.prediction, objective=self.run.objective,
         )  # fmt: skip
-        dtype = self.model.placement.dtype
-        predicted = self.model.unet(
-            noisy.x.to(dtype), noisy.timesteps, context.to(dtype),
-            None if vector is None else vector.to(dtype),
-        )  # fmt: skip
+        place = self.model.placement
+        with computing(self.run.precision, place.device):
+            predicted = self.model.unet(
+                noisy.x.to(place.dtype), noisy.timesteps, context.to(place.dtype),
+                None if vector is None else vector.to(place.dtype),
+            )  # fmt: skip
         return error(predicted, noisy, weights)
 
     def caption(self, draw: Draw) -> str:

@@ -10,11 +10,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import Parameter, functional
-from torch.nn.utils import parametrize
+from torch.nn import Parameter
 
 from sfumato.operations.adapters.deltas.kinds import BY_NAME, change, scale
 from sfumato.operations.adapters.deltas.lengths import length
+from sfumato.training.kinds.thinning import Thinning
+from sfumato.training.precision import in_float32
 from sfumato.training.randomness import generator
 from sfumato.training.settings import LoraShape
 
@@ -39,13 +40,17 @@ class Site:
 class Factors(nn.Module):
     """A parametrisation: the weight with its change, by the same function that painting uses."""
 
-    def __init__(self, site: Site, shape: LoraShape, seed: int) -> None:
+    def __init__(
+        self, site: Site, shape: LoraShape, seed: int, thinning: Thinning | None = None
+    ) -> None:
+        """thinning: what is left out while it learns, which factors of one LoRA share."""
         super().__init__()
         weight = cast(Tensor, attrgetter(site.name)(site.owner)).detach()
         own = weight if site.rows is None else weight[site.rows[0] : site.rows[1]]
         wide = len(site.shape) == 4 and site.shape[-1] > 1
         rank = shape.conv_rank if wide else shape.rank
         self.rows = site.rows
+        self.thinning = thinning or Thinning.of(shape)
         self.kind = BY_NAME[shape.algorithm]
         self.alpha = shape.alpha or float(rank)
         started = STARTS[shape.algorithm](_Start(site, shape, rank, seed))
@@ -68,6 +73,8 @@ class Factors(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight with its change; where rows are shared, only these change."""
+        if self.thinning.skips():
+            return weight
         if self.rows is None:
             return weight + self._change(weight)
         first, last = self.rows
@@ -75,43 +82,11 @@ class Factors(nn.Module):
         return torch.cat([weight[:first], moved, weight[last:]])
 
     def _change(self, weight: Tensor) -> Tensor:
-        found = change(self.kind, self.inner, weight.float(), scale=self.scale)
-        return found.to(weight.dtype)
-
-
-class Beside:
-    """A linear layer's call while it learns: x W + (x down) up, which never makes W + ΔW.
-
-    Neither the changed weight is kept for the way back, nor its gradient computed. Measured on one
-    core for a transformer block of rank 8, forwards and back, in milliseconds (frozen, so, with the
-    weight made anew): 1006, 1081, 1095 at width 320 and 64² pixels; 320, 367, 436 at 640 and 32²;
-    272, 317, 514 at 1280 and 16²; 86, 105, 272 at 8². Where nothing learns, the changed weight is
-    used, made once (`parametrize.cached`).
-    """
-
-    def __init__(self, layer: nn.Linear, frozen: Tensor, factors: Factors) -> None:
-        self.layer = layer
-        self.frozen = frozen
-        self.factors = factors
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """(…, inputs) → (…, outputs)."""
-        if not torch.is_grad_enabled():
-            return functional.linear(x, self.layer.weight, self.layer.bias)
-        down, up = (self.factors.slots[name].to(x.dtype) for name in ("down", "up"))
-        out = functional.linear(x, self.frozen, self.layer.bias)
-        narrow = self.factors.scale * functional.linear(x, down)
-        # Into the layer's own output, which nothing else needs: no second one of its width.
-        return out.flatten(0, -2).addmm_(narrow.flatten(0, -2), up.mT).view(out.shape)
-
-
-def attach(site: Site, factors: Factors) -> None:
-    """Let `factors` act on their weight from now on."""
-    layer = site.owner
-    frozen = cast(Tensor, attrgetter(site.name)(layer))
-    parametrize.register_parametrization(layer, site.name, factors, unsafe=True)
-    if factors.plain and isinstance(layer, nn.Linear):
-        layer.forward = Beside(layer, frozen, factors)  # pyright: ignore[reportAttributeAccessIssue]
+        inner = self.inner
+        if self.thinning.between:
+            inner["down"] = self.thinning.thinned_factor(inner["down"])
+        with in_float32(weight.device):  # a change is small beside its weight
+            return change(self.kind, inner, weight.float(), scale=self.scale).to(weight.dtype)
 
 
 class _Start:

@@ -19,9 +19,11 @@ from sfumato.engine.networks.openclip import OpenCLIPText
 from sfumato.engine.prompt.chunks import EmbeddingTable
 from sfumato.errors import Refused, UsageError
 from sfumato.library.find import Shelf
-from sfumato.training.kinds.factors import Factors, Site, attach
+from sfumato.training.kinds.beside import attach
+from sfumato.training.kinds.factors import Factors, Site
 from sfumato.training.kinds.part import Taught
 from sfumato.training.kinds.reached import is_reached
+from sfumato.training.kinds.thinning import Thinning
 from sfumato.training.lora_metadata import lora_metadata
 from sfumato.training.output import cast_for, check_suffix, write_tensors
 from sfumato.training.settings import LoraShape, Run
@@ -56,9 +58,10 @@ class LoraPart:
         self.learns_text = run.optimizer.text_rate > 0
         for network in model.networks:
             network.module.requires_grad_(requires_grad=False)
+        self.thinning = Thinning.of(run.lora)
         self.factors: dict[str, tuple[Site, Factors]] = {}
         for site in self._sites():
-            made = Factors(site, run.lora, run.seed)
+            made = Factors(site, run.lora, run.seed, self.thinning)
             self.factors[site.key] = (site, made)
         for site, made in self.factors.values():
             attach(site, made)
@@ -100,7 +103,8 @@ class LoraPart:
         return tuple(group for group in groups if group.parameters)
 
     def learning(self, *, on: bool) -> None:
-        """Factors act alike whether they learn or not."""
+        """Nothing is left out but while they learn."""
+        self.thinning.on = on
 
     def shelf(self, folder: Path) -> Shelf | None:
         """The factors act already: nothing else is needed to paint with them."""
@@ -124,6 +128,11 @@ class LoraPart:
 def _check(shape: LoraShape) -> None:
     if shape.rank < 1 or shape.conv_rank < 0 or shape.factor < 1 or shape.alpha < 0:
         raise UsageError("lora.rank and lora.factor are 1 or more, conv_rank and alpha 0 or more")
+    if (shape.dropout or shape.rank_dropout) and (shape.algorithm != "lora" or shape.dora):
+        raise UsageError(
+            "lora.dropout and lora.rank_dropout take algorithm lora without dora, where something "
+            "stands between two factors; lora.module_dropout takes all"
+        )
     for each in shape.blocks:
         try:
             re.compile(each)

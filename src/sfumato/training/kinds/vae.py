@@ -19,6 +19,7 @@ from sfumato.errors import Refused
 from sfumato.operations.original import parts
 from sfumato.training.data.lesson import Lesson, find, to_tensor
 from sfumato.training.output import cast_for, check_suffix, write_tensors
+from sfumato.training.precision import computing
 from sfumato.training.randomness import normal, uniform
 from sfumato.training.settings import Run
 from sfumato.training.trainee import Group, Trained
@@ -86,21 +87,23 @@ class VaeTrainee:
         draws = self.lesson.order.at(batch)
         pictures = torch.stack([self._cropped(draw.sample, draw.item) for draw in draws])
         pictures = pictures.to(self.device)
-        moments = self._moments(pictures)
+        moments = self._moments(pictures).float()
         mean, variance = moments.chunk(2, dim=1)
         variance = variance.clamp(-30, 20)
         shape = tuple(mean.shape[1:])
         noise = [normal(shape, self.run.seed, "latent", draw.sample) for draw in draws]
         latents = mean + (variance / 2).exp() * torch.stack(noise).to(self.device)
-        back = self.network.decode(latents)
-        loss = reconstruction(back, self._target(pictures), self.run)
+        with computing(self.run.precision, self.device):
+            back = self.network.decode(latents)
+        loss = reconstruction(back.float(), self._target(pictures), self.run)
         if self.run.vae.part == "decoder":
             return loss
         return loss + self.run.vae.kl * divergence(mean, variance) / pictures[0].numel()
 
     def _moments(self, pictures: Tensor) -> Tensor:
         if self.run.vae.part == "whole":
-            return self.network.moments(pictures)
+            with computing(self.run.precision, self.device):
+                return self.network.moments(pictures)
         with torch.no_grad():
             return self.network.moments(pictures)
 
@@ -122,14 +125,16 @@ class VaeTrainee:
 
     def _validation(self) -> Tensor | None:
         """Pictures that are not trained on, of one size; None where there are none."""
-        if not self.run.data.validation:
+        items = self.lesson.held
+        if self.run.data.validation:
+            items = find(self.run.data, self.run.data.validation).items
+        if not items:
             return None
-        items = find(self.run.data, self.run.data.validation).items[:HELD]
         side = self.lesson.resolution
         import numpy as np
 
         return torch.stack(
-            [to_tensor(np.asarray(item.load().resize((side, side)))) for item in items]
+            [to_tensor(np.asarray(item.load().resize((side, side)))) for item in items[:HELD]]
         )
 
     @torch.no_grad()

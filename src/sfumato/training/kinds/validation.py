@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sfumato.engine.model import Model
+from sfumato.training.data.items import Found
 from sfumato.training.data.latents import Latents
 from sfumato.training.data.lesson import Lesson
 from sfumato.training.kinds.conditioning import Seen
@@ -55,11 +56,10 @@ class Validation:
 
     @classmethod
     def of(cls, run: Run, trainee: Measured) -> Validation | None:
-        """The pictures of `data.validation`; None where there are none."""
-        if not run.data.validation:
+        """The pictures held out, or those of `data.validation`; None where there are none."""
+        lesson = _held(run, trainee.lesson)
+        if lesson is None:
             return None
-        held = replace(run.data, folder=run.data.validation, regularisation="", flip=False)
-        lesson = Lesson(replace(run, data=held), trainee.lesson.resolution)
         rows = range(min(MOST, len(lesson.items)))
         model = trainee.model
         means = [trainee.latents.moments(lesson.still(row)[None])[0].chunk(2)[0] for row in rows]
@@ -90,3 +90,13 @@ class Validation:
             context.expand(count, -1, -1),
             vector=None if vector is None else vector.expand(count, -1),
         ).item()  # fmt: skip
+
+
+def _held(run: Run, lesson: Lesson) -> Lesson | None:
+    """The pictures to measure, cut as those that are learned are."""
+    data = replace(run.data, regularisation="", flip=False, hold_out=0.0)
+    if lesson.held:
+        return Lesson(replace(run, data=data), lesson.resolution, Found(lesson.held, ()))
+    if not data.validation:
+        return None
+    return Lesson(replace(run, data=replace(data, folder=data.validation)), lesson.resolution)

@@ -90,6 +90,8 @@ PICTURES: tuple[Option, ...] = (
            "forgotten.", str, "DIR", DIFFUSION),
     Option("--validation", "data.validation", "Pictures", "Pictures to measure the loss on.", str,
            "DIR"),
+    Option("--hold-out", "data.hold_out", "Pictures", "Pictures of the folder to measure it on: "
+           "below 1 a share, else how many. [0]", POSITIVE),
 )  # fmt: skip
 
 COURSE: tuple[Option, ...] = (
@@ -145,6 +147,8 @@ WATCH: tuple[Option, ...] = (
 MACHINE: tuple[Option, ...] = (
     Option("--device", "", "Machine", "auto, cpu, cuda, cuda:1, mps. [auto]", str, "DEVICE"),
     Option("--checkpointing", "checkpointing", "Machine", "Less memory, a third more time."),
+    Option("--precision", "precision", "Machine", "In which training computes; bf16 and f16 are "
+           "for GPUs. [f32]", word("f32", "bf16", "f16")),
     Option("--config", "", "Everything else", "A TOML file of settings; options override it.", str,
            "FILE"),
     Option("--set", "", "Everything else", "One setting, as in --set optimizer.clip=0.5.", str,
