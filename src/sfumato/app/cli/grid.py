@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sfumato.app.cli.console import complain, emit_json, say
-from sfumato.app.cli.painting.asked import Asked, asked
+from sfumato.app.cli.painting.asked import asked
 from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, styles_of, with_files
 from sfumato.app.cli.painting.lookups import lookups
 from sfumato.app.cli.painting.output import Output, output
@@ -20,6 +20,7 @@ from sfumato.app.cli.painting.setting import HeadedCommand, Setting
 from sfumato.app.cli.painting.settings import REQUEST
 from sfumato.app.cli.painting.telling import Telling
 from sfumato.app.cli.painting.values import word
+from sfumato.app.cli.painting.wish import Asked
 from sfumato.app.cli.writing import HELP, json_option
 from sfumato.engine.grid.axes import Axis, read_axis
 from sfumato.engine.grid.parameters import PARAMETERS

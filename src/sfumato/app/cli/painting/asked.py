@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from sfumato.app.cli.painting.files import named
 from sfumato.app.cli.painting.setting import Setting
 from sfumato.app.cli.painting.settings import REQUEST
+from sfumato.app.cli.painting.wish import Asked
 from sfumato.containers.text import escape
 from sfumato.engine.request import Hires, Init, Inpaint, Request
 from sfumato.errors import UsageError
@@ -17,21 +19,8 @@ from sfumato.errors import UsageError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from sfumato.engine.pictures.readers.found import Found
-
 Given = Mapping[str, Any]
 """values by the names of `Setting`; None or () for options that were not given"""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What is to be painted."""
-
-    request: Request
-    notes: tuple[str, ...] = ()
-    """what could not be taken from the picture that is repeated, one sentence each"""
-    found: Found | None = None
-    """what that picture says of itself"""
 
 
 def asked(given: Given, prompt: str | None) -> Asked:
@@ -111,8 +100,6 @@ def _with_part(request: Request, setting: Setting) -> Request:
 
 def _with_tags(prompt: str, given: Given) -> str:
     """The prompt with a tag for every --lora and --hypernetwork."""
-    from sfumato.app.cli.painting.files import named
-
     tags = [f"<lora:{_weighed(named(text))}>" for text in given.get("lora") or ()]
     tags += [f"<hypernet:{_weighed(named(text))}>" for text in given.get("hypernetwork") or ()]
     return " ".join(part for part in (prompt, *tags) if part)

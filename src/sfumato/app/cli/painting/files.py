@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sfumato.app.cli.painting.asked import Asked
+from sfumato.app.cli.painting.wish import Asked
 from sfumato.containers.source import is_file
 from sfumato.containers.text import escape
 from sfumato.errors import UsageError

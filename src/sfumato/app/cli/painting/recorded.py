@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato.app.cli.painting.asked import Asked
+from sfumato.app.cli.painting.wish import Asked
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
 from sfumato.library.content import has_hash
