@@ -14,8 +14,36 @@ def _check() -> click.Command:
     return command
 
 
+def _extract() -> click.Command:
+    from sfumato.app.cli.lora_extract import command
+
+    return command
+
+
+def _resize() -> click.Command:
+    from sfumato.app.cli.lora_resize import command
+
+    return command
+
+
+def _merge() -> click.Command:
+    from sfumato.app.cli.lora_merge import command
+
+    return command
+
+
+def _translate() -> click.Command:
+    from sfumato.app.cli.lora_translate import command
+
+    return command
+
+
 VERBS: tuple[Entry, ...] = (
     Entry("check", "Say what a LoRA changes, whether it fits a model, what is dead in it.", _check),
+    Entry("extract", "Take the LoRA between a fine-tuned model and its base.", _extract),
+    Entry("resize", "Give a LoRA other ranks: the best of their size.", _resize),
+    Entry("merge", "Make one LoRA that does what several do together.", _merge),
+    Entry("translate", "Write a LoRA in the names of other programs, or as plain LoRA.", _translate),
 )  # fmt: skip
 """every command of the group, in the order of the help page"""
 

@@ -112,7 +112,11 @@ def spelled(
     found: dict[str, Tensor] = {}
     for made in every:
         path = style.path(made.role, made.module, family)
+        # Where no tensor says the scale, it is 1 by now.
+        silent = () if style.scales else ("alpha", "scale")
         for slot, tensor in made.slots.items():
+            if slot in silent:
+                continue
             ending = style.ending(made.role, made.kind, slot)
             if not path or not ending:
                 raise Refused(_nameless(made, slot if path else "", style))
