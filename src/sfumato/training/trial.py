@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from statistics import median
 
+import torch
+
 from sfumato.training.settings import Run
 from sfumato.training.trainee import Trainee
 
@@ -20,7 +22,7 @@ def seconds_a_step(run: Run, trainee: Trainee, *, tries: int = 5) -> float:
     taken = list[float]()
     for batch in range(tries):
         started = time.perf_counter()
-        trainee.loss(batch).backward()
+        torch.autograd.backward(trainee.loss(batch))
         taken.append(time.perf_counter() - started)
     # The first step also makes room for the gradients.
     return median(taken[1:] or taken) * run.accumulate * BESIDE
