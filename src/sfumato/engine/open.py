@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.engine.loading.load import load
+from sfumato.engine.loading.mixed import is_mix, open_checkpoint
 from sfumato.engine.painter import Painter
 from sfumato.engine.prompt.styles import read_styles
 from sfumato.library.find import Shelf
@@ -38,14 +39,16 @@ def load_painter(
     """Load a checkpoint, ready to paint.
 
     model: a path, or a name in `models`, in the folders of SFUMATO_MODELS or among the starter
-    models, where LoRAs and all else that prompts name are looked for too. vae: "auto" (A1111's
+    models, where LoRAs and all else that prompts name are looked for too; or a merge of such in no
+    file, "0.7*A + 0.3*B". vae: "auto" (A1111's
     rules), "none" (the checkpoint's own), a name or a path. styles: files like A1111's styles.csv.
     The rest is explained at `engine.loading.load` and at `Painter`; raises what these raise.
     """
     shelf = Shelf.from_environment(models)
     path = Path(model)
+    known = path.exists() or is_mix(str(model))
     loaded = load(
-        path if path.exists() else shelf.find("checkpoint", str(model)),
+        open_checkpoint(path if known else shelf.find("checkpoint", str(model)), shelf),
         device=device,
         dtype=dtype,
         weights=weights,

@@ -12,7 +12,13 @@ import click
 
 from sfumato.app.cli.console import complain, emit_json, say
 from sfumato.app.cli.painting.asked import asked
-from sfumato.app.cli.painting.files import checkpoint_of, shelf_of, styles_of, with_files
+from sfumato.app.cli.painting.files import (
+    checkpoint_named,
+    checkpoint_of,
+    shelf_of,
+    styles_of,
+    with_files,
+)
 from sfumato.app.cli.painting.lookups import lookups
 from sfumato.app.cli.painting.output import Output, output
 from sfumato.app.cli.painting.run import PREVIEW, preview_path
@@ -182,7 +188,7 @@ def _foretell(job: Job, telling: Telling) -> None:
         files = (request.model, request.vae, request.weights)
         try:
             if files not in plans:
-                path = job.shelf.find("checkpoint", request.model)
+                path = checkpoint_named(request.model, job.shelf)
                 plans[files], sentences = foretold(path, request, job.shelf, job.given)
                 telling.say(*sentences)
             telling.fold(*remarked(request, plans[files], job.shelf, job.styles))

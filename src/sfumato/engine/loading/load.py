@@ -15,6 +15,7 @@ from sfumato.catalogue.families import TITLES
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.survey import Survey, survey
 from sfumato.catalogue.verdict import Verdict
+from sfumato.containers.model_file import ModelFile
 from sfumato.containers.open import open_model
 from sfumato.containers.text import escape
 from sfumato.engine.loading.placement import placement
@@ -37,7 +38,6 @@ from sfumato.operations.original import (
 from sfumato.operations.recast import FACTORS, multiplied_out
 
 if TYPE_CHECKING:
-    from sfumato.containers.model_file import ModelFile
     from sfumato.containers.tensor import Tensor
 
 SCALES: dict[str, float] = {
@@ -74,7 +74,7 @@ NAMES: dict[str, str] = {
 
 
 def load(
-    path: str | PathLike[str],
+    path: str | PathLike[str] | ModelFile,
     *,
     device: str | torch.device = "auto",
     dtype: str | torch.dtype = "auto",
@@ -83,7 +83,8 @@ def load(
 ) -> Model:
     """Read a checkpoint of the Stable Diffusion 1, 2 or XL line into networks.
 
-    path: a file or a diffusers folder, in any container and spelling that `open_model` reads.
+    path: a file or a diffusers folder, in any container and spelling that `open_model` reads; or
+        one that is open already, such as a merge in no file, which is closed with the model.
     weights: the trained ones, or their running average where the file holds one ("ema").
     Hyper-parameters follow from the shapes, so models of any size run. A checkpoint without a VAE
     loads, and says so in `notes`: one can be given later.
@@ -95,7 +96,7 @@ def load(
     where = placement(device, dtype, vae_dtype)
     if weights not in ("live", "ema"):
         raise UsageError(f"there are no weights {weights!r}: live or ema")
-    file = open_model(Path(path))
+    file = path if isinstance(path, ModelFile) else open_model(Path(path))
     try:
         return _loaded(file, where, weights)
     except BaseException:

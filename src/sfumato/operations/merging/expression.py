@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from sfumato.containers.text import escape
 from sfumato.errors import UsageError
-from sfumato.operations.merging.registry import find_method
 from sfumato.operations.merging.tree import Leaf, Mix, mix
 
 WORD = re.compile(r"""\s*("[^"]*"|'[^']*'|[*()]|[^\s*()]+)""")
@@ -43,6 +42,8 @@ def parse(text: str, leaf: Callable[[str], Leaf]) -> Mix:
 
     Raises UsageError, and what `leaf` raises for a name that is no model's.
     """
+    from sfumato.operations.merging.registry import find_method
+
     if len(text) > LONGEST:
         raise UsageError(f"an expression has at most {LONGEST} characters, this one {len(text)}")
     total = _Reading(text).whole()

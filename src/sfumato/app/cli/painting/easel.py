@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from sfumato.app.cli.painting.files import checkpoint_named
 from sfumato.app.cli.painting.opened import Opened, open_painter
 from sfumato.app.cli.painting.telling import Telling
 
@@ -34,7 +35,7 @@ class Easel:
         wanted = (request.model, request.vae)
         if self._opened is None or wanted[0] != self._files[0]:
             self.close()
-            path = self._shelf.find("checkpoint", request.model)
+            path = checkpoint_named(request.model, self._shelf)
             opened = open_painter(path, request, self._shelf, self._styles, self._given)
             self._opened, self._files = opened, wanted
             self._telling.say(opened.model, opened.vae, *opened.notes)

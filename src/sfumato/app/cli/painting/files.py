@@ -13,6 +13,7 @@ import click
 from sfumato.app.cli.painting.wish import Asked
 from sfumato.containers.source import is_file
 from sfumato.containers.text import escape
+from sfumato.engine.loading.mixed import is_mix, mix_of
 from sfumato.errors import UsageError
 from sfumato.library.content import has_hash
 from sfumato.library.find import Shelf, expanded, must_be_file
@@ -114,8 +115,11 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     """
     wanted = what.request.model
     told = what.found.record.fields.get("Model", "") if what.found is not None else ""
-    if what.found is not None and wanted == told and (told or _digits(what.found)):
+    repeated = what.found is not None and wanted == told and not is_mix(wanted)
+    if repeated and what.found is not None and (told or _digits(what.found)):
         return _recorded(what.found, shelf)
+    if wanted and is_mix(wanted):
+        return checkpoint_named(wanted, shelf), ()
     if wanted:
         found = shelf.resolve("checkpoint", wanted)
         return found.path, (found.note,) if found.note else ()
@@ -128,6 +132,15 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     there = ", ".join(escape(entry.name) for entry in every[:8])
     more = f"; there are {there}{' …' if len(every) > 8 else ''}" if every else ""
     raise click.UsageError(f"say which checkpoint: --model FILE or NAME{more}")
+
+
+def checkpoint_named(name: str, shelf: Shelf) -> Path:
+    """The file of that name; for an expression such as "0.7*A + 0.3*B" that itself, once all its
+    models are found. Raises UsageError with the nearest names."""
+    if not is_mix(name):
+        return shelf.find("checkpoint", name)
+    mix_of(name, shelf)
+    return Path(name)
 
 
 def with_files(what: Asked, shelf: Shelf) -> Asked:

@@ -30,11 +30,12 @@ def foretold(
     from sfumato.catalogue.families import TITLES
     from sfumato.engine.autoencoding.choose import choose_vae
     from sfumato.engine.loading.load import plan_of
+    from sfumato.engine.loading.mixed import open_checkpoint
     from sfumato.engine.loading.placement import placement
 
     placement(given.get("device") or "auto", given.get("dtype") or "auto")
-    with open_model(path) as file:
-        plan = plan_of(file, request.weights)
+    with open_checkpoint(path, shelf) as file:
+        plan, path = plan_of(file, request.weights), file.path
     variant = f" {plan.variant}" if plan.variant else ""
     what = f"{escape(path.name)}: {TITLES[plan.family]}{variant}, predicts {plan.prediction}"
     choice = choose_vae(path, request.vae or "auto", shelf, baked="vae" in plan.parts)

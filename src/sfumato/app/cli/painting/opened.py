@@ -57,17 +57,18 @@ def open_painter(
     """Load a checkpoint with the weights and the VAE of a request; raises what these raise."""
     from sfumato.engine.autoencoding.choose import choose_vae
     from sfumato.engine.loading.load import load
+    from sfumato.engine.loading.mixed import open_checkpoint
     from sfumato.engine.painter import Painter
 
     model = load(
-        path,
+        open_checkpoint(path, shelf),
         device=given.get("device") or "auto",
         dtype=given.get("dtype") or "auto",
         weights=request.weights,
     )
     try:
         baked = any(network.role == "vae" for network in model.networks)
-        choice = choose_vae(path, request.vae or "auto", shelf, baked=baked)
+        choice = choose_vae(model.path, request.vae or "auto", shelf, baked=baked)
         painter = Painter(
             model,
             shelf=shelf,
