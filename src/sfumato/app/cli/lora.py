@@ -43,7 +43,7 @@ VERBS: tuple[Entry, ...] = (
     Entry("extract", "Take the LoRA between a fine-tuned model and its base.", _extract),
     Entry("resize", "Give a LoRA other ranks: the best of their size.", _resize),
     Entry("merge", "Make one LoRA that does what several do together.", _merge),
-    Entry("translate", "Write a LoRA in the names of other programs, or as plain LoRA.", _translate),
+    Entry("translate", "Write a LoRA in other programs' names, or as plain LoRA.", _translate),
 )  # fmt: skip
 """every command of the group, in the order of the help page"""
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from sfumato.app.cli.bake import weighted
 from sfumato.app.cli.console import progress
 from sfumato.app.cli.lora_options import conv_option, file_options, model_option, rank_options
 from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
+
+if TYPE_CHECKING:
+    from sfumato.operations.bake import Weighted
 
 
 @click.command(
@@ -50,7 +56,9 @@ def command(
     with progress("merge") as bar:
         report = merge(
             named,
-            required(output, stand_in=beside(named[0][0], "merged.safetensors", dry_run=dry_run)),
+            required(
+                output, stand_in=beside(first(named[0]), "merged.safetensors", dry_run=dry_run)
+            ),
             rank=rank,
             conv_rank=conv_rank,
             max_rank=max_rank,
@@ -68,20 +76,6 @@ def command(
     tell(report, as_json=as_json)
 
 
-def weighted(text: str) -> tuple[str, float, float]:
-    """A file with its weight, and its weight in text encoders: ink.pt, ink.pt:0.8, ink.pt:1:0.5."""
-    rest, numbers = text, list[float]()
-    while len(numbers) < 2:
-        head, colon, tail = rest.rpartition(":")
-        if not colon or not (number := _number(tail)):
-            break
-        rest, numbers = head, [number[0], *numbers]
-    weights = numbers or [1.0]
-    return rest, weights[0], weights[-1]
-
-
-def _number(text: str) -> tuple[float] | None:
-    try:
-        return (float(text),)
-    except ValueError:
-        return None
+def first(named: Weighted) -> str:
+    """The file of a LoRA with its weights."""
+    return str(named[0] if isinstance(named, tuple) else named)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from math import sqrt
@@ -124,7 +124,7 @@ def extract(
         return carry_out(plan, force=force, dry_run=dry_run, progress=later(progress, first))
 
 
-def _check(word: str, known: Sequence[str] | dict[str, tuple[str, ...]], what: str) -> None:
+def _check(word: str, known: Collection[str], what: str) -> None:
     if word not in known:
         near = difflib.get_close_matches(word, known, 1, 0.0)[0]
         raise UsageError(f"{what} {escape(word, 40)}: there is no such; nearest: {near}")
@@ -161,7 +161,7 @@ def _plan(
     verdict = identify(after, metadata=after.metadata, extras=after.extras)
     v = verdict.prediction is not None and verdict.prediction.type == "v"
     names = [after.path.stem, before.path.stem]
-    metadata = facts(made, base.family, v=v, title=asked.target.stem, made_from=names)
+    metadata = facts(made, base.family, v=v, title=names[0], made_from=names)
     metadata["ss_sd_model_name"] = before.path.name
     plan = Plan(
         operation="lora_extract",

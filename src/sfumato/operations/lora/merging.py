@@ -14,6 +14,7 @@ from sfumato.containers.model_file import Container
 from sfumato.containers.sizes import counted
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, Unverified, UsageError
+from sfumato.operations.bake import Weighted
 from sfumato.operations.beside import lineage_of
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.cast import Losses, dtype_named
@@ -43,12 +44,9 @@ from sfumato.operations.recipe import Option
 Strengths = tuple[float, float]
 """of what a LoRA changes in the UNet, and in text encoders"""
 
-Source = tuple[str | PathLike[str], float] | tuple[str | PathLike[str], float, float]
-"""a file, its weight, and its weight in text encoders where that is another"""
-
 
 def merge(
-    sources: Sequence[Source],
+    sources: Sequence[Weighted],
     target: str | PathLike[str],
     *,
     rank: int | str | None = None,
@@ -67,7 +65,7 @@ def merge(
 ) -> Report:
     """Write one LoRA that does what several do together at these weights.
 
-    sources: files with their weights, and weights in text encoders where those are others.
+    sources: files; each alone, with a weight, or with one for the UNet and one for text encoders.
     rank: rules as in `extract`; None takes the largest rank of the inputs. The changes themselves
         are summed, w₁ΔW₁ + w₂ΔW₂ …, so there are no cross terms of one's factors with another's.
     concat: put the ranks side by side instead: exact, but as large as all inputs together, and for
@@ -77,8 +75,7 @@ def merge(
     changes do not add up; UsageError for weights that are no finite numbers; what `convert` raises.
     """
     target, place = Path(target), lora_container(container, Path(target))
-    strengths = _strengths(sources)
-    paths = [Path(source[0]) for source in sources]
+    paths, strengths = _strengths(sources)
     own = None if dtype is None else dtype_named(dtype)
     style = None if spelling is None else style_named(spelling)
     if not dry_run:
@@ -115,13 +112,17 @@ class Asked:
     options: Mapping[str, Option]
 
 
-def _strengths(sources: Sequence[Source]) -> list[Strengths]:
+def _strengths(sources: Sequence[Weighted]) -> tuple[list[Path], list[Strengths]]:
     if not sources:
         raise UsageError("no LoRA was named to merge")
-    found = [(float(source[1]), float(source[-1])) for source in sources]
-    if not all(isfinite(number) for pair in found for number in pair):
+    paths, strengths = list[Path](), list[Strengths]()
+    for source in sources:
+        path, *weights = source if isinstance(source, tuple) else (source,)
+        paths.append(Path(path))
+        strengths.append((weights[0], weights[-1]) if weights else (1.0, 1.0))
+    if not all(isfinite(number) for pair in strengths for number in pair):
         raise UsageError("weights of LoRAs must be finite numbers")
-    return found
+    return paths, strengths
 
 
 def _sums(files: Opened, strengths: Sequence[Strengths]) -> list[Sum]:
@@ -169,7 +170,7 @@ def _plan(
         made += [one.made() for one in cuts]
     losses = Losses()
     tensors = spelled(made, style, files.target.family, dtype=dtype, losses=losses)
-    metadata = _metadata(files, made, asked)
+    metadata = _metadata(files, made)
     proof = _proved(sums, reread(tensors, metadata, sums[0].first, files.target), asked, dtype)
     plan = Plan(
         operation="lora_merge",
@@ -246,7 +247,7 @@ def _sought(one: Sum, asked: Asked) -> Sought:
     )  # fmt: skip
 
 
-def _metadata(files: Opened, made: Sequence[Made], asked: Asked) -> dict[str, str]:
+def _metadata(files: Opened, made: Sequence[Made]) -> dict[str, str]:
     own = [file.metadata for file in files.files]
     v = any(
         said.get("ss_base_model_version", "").endswith("_v")
@@ -254,7 +255,7 @@ def _metadata(files: Opened, made: Sequence[Made], asked: Asked) -> dict[str, st
         for said in own
     )
     names = [file.path.stem for file in files.files]
-    found = facts(made, files.target.family, v=v, title=asked.target.stem, made_from=names)
+    found = facts(made, files.target.family, v=v, title=" + ".join(names), made_from=names)
     phrases = [said.get("modelspec.trigger_phrase", "") for said in own]
     words = list(dict.fromkeys(phrase for phrase in phrases if phrase))
     return found | ({"modelspec.trigger_phrase": ", ".join(words)} if words else {})
