@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from sfumato.operations.comparing.fingerprints import fingerprints
     from sfumato.operations.convert import convert
     from sfumato.operations.ema import ema
+    from sfumato.operations.merging.merge import merge
     from sfumato.operations.metadata import metadata
     from sfumato.operations.prune import prune
     from sfumato.operations.repair import repair
+    from sfumato.operations.rerun import rerun
     from sfumato.operations.split import join, split
 
 __version__ = "0.1.0"
@@ -58,8 +60,8 @@ __all__ = [
     "DTYPES", "BadFile", "Card", "DType", "Damaged", "Dangerous", "Hires", "Init", "Inpaint",
     "ModelFile", "NotAModel", "Painter", "Picture", "Progress", "Request", "SfumatoError", "Tensor",
     "Unsupported", "Verdict", "__version__", "convert", "diff", "ema", "explain",
-    "fingerprints", "identify", "inspect", "join", "load", "metadata", "open_model", "prune",
-    "repair", "save", "split",
+    "fingerprints", "identify", "inspect", "join", "load", "merge", "metadata", "open_model",
+    "prune", "repair", "rerun", "save", "split",
 ]  # fmt: skip
 
 
@@ -91,14 +93,17 @@ def _catalogue() -> dict[str, object]:
 
 
 def _operations() -> dict[str, object]:
-    from sfumato.operations import convert, ema, metadata, prune, repair, split
+    from sfumato.operations import convert, ema, metadata, prune, repair, rerun, split
+    from sfumato.operations.merging import merge
 
     return {
         "convert": convert.convert,
         "ema": ema.ema,
+        "merge": merge.merge,
         "metadata": metadata.metadata,
         "prune": prune.prune,
         "repair": repair.repair,
+        "rerun": rerun.rerun,
         "split": split.split,
         "join": split.join,
     }
