@@ -43,11 +43,17 @@ def lora_arrays(
 
 
 def write_lora(
-    path: Path, model: Path, kind: str = "lora", dtype: DType = F32, **options: str
+    path: Path,
+    model: Path,
+    kind: str = "lora",
+    dtype: DType = F32,
+    *,
+    style: str = "kohya",
+    only: tuple[str, ...] = ONLY,
 ) -> Path:
     """Write a LoRA of one kind for a model."""
     with open_model(model) as file:
-        arrays = lora_arrays(target_of_file(file), kind, **options)
+        arrays = lora_arrays(target_of_file(file), kind, style, only)
     save(path, {name: tensor_from(array, dtype) for name, array in arrays.items()})
     return path
 

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from lora_toys import apart, deltas, write_lora
+from lora_toys import apart, deltas, lora_arrays, write_lora
+from loras import saved
 from sfumato.containers.dtype import F16
 from sfumato.containers.open import open_model
 from sfumato.errors import Refused, UsageError
+from sfumato.operations.adapters.opened import target_of_file
 from sfumato.operations.lora.merging import merge
 
 Model = Callable[[str], Path]
@@ -33,8 +35,7 @@ def total(*terms: tuple[Deltas, float, float]) -> Deltas:
 def two(base: Path, folder: Path, *kinds: str) -> tuple[Path, Path]:
     first, second = kinds or ("lora", "lora")
     one = write_lora(folder / "one.safetensors", base, first)
-    only = {"only": OTHER}
-    return one, write_lora(folder / "two.safetensors", base, second, style="comfyui", **only)  # type: ignore[arg-type]
+    return one, write_lora(folder / "two.safetensors", base, second, style="comfyui", only=OTHER)
 
 
 @pytest.mark.parametrize("kind", ["sd1", "sd2", "sdxl"])
@@ -84,7 +85,7 @@ def test_kinds_may_differ(model: Model, tmp_path: Path) -> None:
 
 def test_norms_and_biases_add_up(model: Model, tmp_path: Path) -> None:
     base, both = model("sd1"), tmp_path / "both.safetensors"
-    one = write_lora(tmp_path / "one.safetensors", base, "norm", only=("norm",))  # type: ignore[arg-type]
+    one = write_lora(tmp_path / "one.safetensors", base, "norm", only=("norm",))
     merge([(one, 0.25), (one, 0.5)], both, model=base)
     assert apart(total((deltas(one, base), 0.75, 0.75)), deltas(both, base)) < 1e-6
 
@@ -139,10 +140,6 @@ def test_nothing_at_weight_zero_is_refused(model: Model, tmp_path: Path) -> None
 
 
 def test_trigger_words_of_all_are_kept(model: Model, tmp_path: Path) -> None:
-    from loras import saved
-    from lora_toys import lora_arrays
-    from sfumato.operations.adapters.opened import target_of_file
-
     with open_model(model("sd1")) as file:
         arrays = lora_arrays(target_of_file(file))
     words = {"modelspec.trigger_phrase": "inky"}, {"modelspec.trigger_phrase": "hat"}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lora_toys import apart, deltas, write_lora
+from lora_toys import ONLY, apart, deltas, write_lora
 from sfumato.containers.arrays import array, tensor_from
 from sfumato.containers.open import open_model
 from sfumato.containers.save import save
@@ -88,8 +88,8 @@ def test_a_size_is_kept(model: Model, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["norm", "dora", "ia3"])
 def test_what_cannot_be_cut_stays_as_it_is(model: Model, tmp_path: Path, kind: str) -> None:
-    only = {"only": ("norm",)} if kind == "norm" else {}
-    own = write_lora(tmp_path / "own.safetensors", model("sd1"), kind, **only)  # type: ignore[arg-type]
+    only = ("norm",) if kind == "norm" else ONLY
+    own = write_lora(tmp_path / "own.safetensors", model("sd1"), kind, only=only)
     resize(own, tmp_path / "less.safetensors", rank=1, model=model("sd1"))
     assert (
         apart(deltas(own, model("sd1")), deltas(tmp_path / "less.safetensors", model("sd1"))) == 0
@@ -99,7 +99,7 @@ def test_what_cannot_be_cut_stays_as_it_is(model: Model, tmp_path: Path, kind: s
 def test_settings_of_peft_that_are_true_no_more_are_left_out(model: Model, tmp_path: Path) -> None:
     base, folder = model("sd1"), tmp_path / "peft"
     folder.mkdir()
-    own = write_lora(tmp_path / "own.safetensors", base, style="kohya", only=("to_q",))  # type: ignore[arg-type]
+    own = write_lora(tmp_path / "own.safetensors", base, style="kohya", only=("to_q",))
     with open_model(own) as file:
         arrays = {
             "base_model.model." + key.replace("lora_unet_", "").replace(".lora_down.", ".lora_A.")
@@ -123,7 +123,7 @@ def test_an_output_that_is_there_is_kept_before_any_work(model: Model, tmp_path:
 
 def test_a_lora_of_no_published_size_wants_its_model(model: Model, tmp_path: Path) -> None:
     own = write_lora(tmp_path / "own.safetensors", model("sd1"))
-    with pytest.raises(Refused, match="no published size.* --model"):
+    with pytest.raises(Refused, match=r"no published size.*--model"):
         resize(own, tmp_path / "less.safetensors", rank=2)
 
 

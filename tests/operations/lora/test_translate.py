@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_toys import apart, deltas, write_lora
+from lora_toys import ONLY, apart, deltas, write_lora
 from sfumato.catalogue.identify import identify
 from sfumato.containers.dtype import BF16, F16, F32, DType
 from sfumato.containers.open import open_model
@@ -62,8 +62,8 @@ def test_the_catalogue_knows_a_translation_for_what_it_is(
 def test_every_kind_keeps_its_bytes_in_other_names(
     model: Model, tmp_path: Path, kind: str, spelling: str
 ) -> None:
-    only = {"only": ("norm",)} if kind == "norm" else {}
-    own = write_lora(tmp_path / "own.safetensors", model("sd1"), kind, **only)  # type: ignore[arg-type]
+    only = ("norm",) if kind == "norm" else ONLY
+    own = write_lora(tmp_path / "own.safetensors", model("sd1"), kind, only=only)
     there, back = tmp_path / "there.safetensors", tmp_path / "back.safetensors"
     translate(own, there, spelling=spelling, model=model("sd1"))
     translate(there, back, spelling="kohya", model=model("sd1"))

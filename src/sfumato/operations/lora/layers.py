@@ -13,6 +13,7 @@ from torch import Tensor
 from sfumato.catalogue.adapters.suffixes import split
 from sfumato.catalogue.identify import identify
 from sfumato.catalogue.spelling.networks import Module
+from sfumato.catalogue.verdict import Verdict
 from sfumato.containers import tensor as stored
 from sfumato.containers.model_file import ModelFile
 from sfumato.containers.open import open_model
@@ -181,7 +182,8 @@ def opened(paths: Sequence[Path], model: Path | None = None) -> Generator[Opened
                 if found.kind != "lora":
                     raise Refused(f"{path}: is no LoRA but: {found.title or found.kind}")
             spelling = spelling or (found.adapter.spelling if found.adapter else "")
-            target = target or _published(path, found.family)
+            if target is None:
+                target = _published(path, found)
             loras.append(read_lora(path, target))
             open_files.callback(loras[-1].close)
         assert target is not None
@@ -192,11 +194,17 @@ def _target(model: Path, open_files: ExitStack) -> Target:
     return target_of_file(open_files.enter_context(open_model(model)))
 
 
-def _published(path: Path, family: str) -> Target:
-    name = next((name for name in family.split("/") if name in NETWORKS), None)
+def _published(path: Path, found: Verdict) -> Target:
+    """The published model that a LoRA is for."""
+    name = next((name for name in found.family.split("/") if name in NETWORKS), None)
     if name is None:
         raise Refused(
-            f"{path}: is a LoRA for a model of family {escape(family)}, whose modules are not "
-            f"known by name; there are {', '.join(NETWORKS)}"
+            f"{path}: is a LoRA for a model of family {escape(found.family)}, whose modules are "
+            f"not known by name; there are {', '.join(NETWORKS)}"
+        )
+    if found.adapter is not None and not found.adapter.possible:
+        raise Refused(
+            f"{path}: is a LoRA for a model of no published size, so its layers are only known "
+            "together with that model (--model)"
         )
     return family_target(name)
