@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,12 +212,12 @@ def _solve(
     near, hold: weights to start from, and the price of going away from them (ridge regression).
     """
     rows = list(chosen)
-    t, e = gram[0, 0], gram[0, rows]
-    inner = t + e[:, None] + e[None, :] + gram[np.ix_(rows, rows)]
-    start = np.zeros(len(rows)) if near is None else near
-    priced = inner + hold * np.eye(len(rows))
-    found = np.linalg.lstsq(priced, t + e - inner @ start, rcond=1e-13)
-    return start + cast("Matrix", found[0])
+    t, e = float(gram[0, 0]), gram[0, rows]
+    inner: Matrix = t + e[:, None] + e[None, :] + gram[np.ix_(rows, rows)]
+    start: Matrix = np.zeros(len(rows)) if near is None else near
+    priced: Matrix = inner + hold * np.eye(len(rows))
+    left: Matrix = t + e - inner @ start
+    return start + np.linalg.lstsq(priced, left, rcond=1e-13)[0]
 
 
 def _residual(gram: Matrix, chosen: Sequence[int], weights: Matrix, count: int) -> float:
