@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sfumato.catalogue.families import TITLES as FAMILIES
-from sfumato.containers.dtype import F32, DType
+from sfumato.containers.dtype import DType
 from sfumato.containers.sizes import counted
 from sfumato.containers.tensor import Tensor
 from sfumato.containers.text import escape
@@ -15,6 +15,7 @@ from sfumato.errors import Refused
 from sfumato.operations.cast import Losses, cast, castable
 from sfumato.operations.merging.channels import IS_FIRST, joined, narrowed
 from sfumato.operations.merging.evaluate import Evaluation
+from sfumato.operations.merging.health import Watch, faults
 from sfumato.operations.merging.sides import LEFT, TITLES, Side
 from sfumato.operations.merging.tree import MERGE, Merge, check_policy
 from sfumato.operations.plan import SHOWN, Dropped
@@ -34,6 +35,7 @@ class Composed:
     changes: list[str] = field(default_factory=list[str])
     warnings: list[str] = field(default_factory=list[str])
     losses: Losses = field(default_factory=Losses)
+    watch: Watch = field(default_factory=Watch)
     memory: int = 0
     """bytes of tensors that are held at the same time, at most"""
 
@@ -59,7 +61,7 @@ def compose(merge: Merge, sides: Mapping[str, Side], dtype: DType | None) -> Com
             reason = LEFT.get(group, DROPPED_EMA)
             made.dropped.append(Dropped(name, reason, tensor.nbytes))
         elif group not in MERGED or givers[group] == first.label:
-            made.tensors[name] = cast_kept(name, group, tensor, dtype, made.losses)
+            made.tensors[name] = _passed(name, group, tensor, dtype, made)
         elif givers[group] == MERGE:
             made.tensors[name] = _merged(name, dtype, evaluation, made)
     for group, giver in givers.items():
@@ -75,11 +77,12 @@ DROPPED_EMA = (
 )
 
 
-def cast_kept(name: str, group: str, tensor: Tensor, dtype: DType | None, losses: Losses) -> Tensor:
+def _passed(name: str, group: str, tensor: Tensor, dtype: DType | None, made: Composed) -> Tensor:
     """A tensor that is not merged: cast where it is a network's, and otherwise as it is."""
+    watched = made.watch.over(name, tensor)
     if dtype is None or group == "buffers":
-        return tensor
-    return cast(name, tensor, dtype, losses)
+        return watched
+    return cast(name, watched, dtype, made.losses)
 
 
 def _givers(merge: Merge, sides: Mapping[str, Side], made: Composed) -> dict[str, str]:
@@ -128,7 +131,7 @@ def _merged(name: str, dtype: DType | None, evaluation: Evaluation, made: Compos
     if lacking is not None:
         if name in lacking.needed:
             raise Refused(f"{lacking.model.path}: lacks {escape(name)}, so it cannot be merged")
-        return cast(name, own, wanted, made.losses)
+        return _passed(name, "", own, wanted, made)
     there = {label: side.tensors[name] for label, side in sides.items()}
     channels = _common_channels(name, first, sides)
     if channels is not None:
@@ -170,7 +173,7 @@ def _take(side: Side, group: str, dtype: DType | None, made: Composed) -> None:
     """A part of another model, whole."""
     for name, tensor in side.tensors.items():
         if side.groups.get(name) == group:
-            made.tensors[name] = cast_kept(name, group, tensor, dtype, made.losses)
+            made.tensors[name] = _passed(name, group, tensor, dtype, made)
 
 
 def _tell(
@@ -195,6 +198,7 @@ def _tell(
     made.changes.extend(_kept(first, sides, givers, made))
     made.warnings.extend(_doubts(list(sides.values())))
     made.warnings.extend(evaluation.doubts())
+    made.warnings.extend(faults(made.tensors))
 
 
 def _kept(
@@ -231,5 +235,3 @@ def _doubts(sides: Sequence[Side]) -> Iterator[str]:
                 f"{first.title} predicts {a.type} and {other.title} {b.type}: what lies between "
                 "them predicts neither"
             )
-    if not any(tensor.dtype == F32 for side in sides for tensor in side.tensors.values()):
-        return

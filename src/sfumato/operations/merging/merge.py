@@ -102,6 +102,7 @@ def merge(
             dropped=(*made.dropped, *(spelled.dropped if spelled else ())),
             changes=(sentence(wanted.root), *made.changes, _memory(made)),
             warnings=tuple(made.warnings),
+            outcome=made.watch.sentences,
             losses=made.losses,
             strict=strict,
         )
