@@ -130,7 +130,7 @@ def _tell(found: Explanation) -> None:
     _head((found.subject, *found.candidates.values()))
     for one in found.origins:
         say(origin(one))
-        if one.distances:
+        if one.distances and one.how != "same":
             say(f"  distances: {distances(one.distances)}")
         if one.how == "mixed by block" and one.mixture is not None:
             names = [term.name for term in one.mixture.terms]
