@@ -14,7 +14,7 @@ from quality.records import Bench, Record, percent, share
 from quality.rows import Images, Told, drawn
 
 AIM = 0.8
-REAL, COPIES = 800, 120
+REAL = 300
 """real pictures that the judge is tried on, as they are and behind the autoencoder"""
 
 Judge = Callable[[Picture], str]
@@ -63,8 +63,8 @@ def _asked(
     return Record(
         name, percent(right), f"≥ {percent(AIM)}", right >= AIM,
         f"{count} paintings, {bench.seeds} seeds a prompt, worst {worst} with "
-        f"{percent(each[worst])}. The judge names {percent(known)} of real pictures rightly, and "
-        f"{percent(copied)} of such behind the VAE.",
+        f"{percent(each[worst])}. The judge names {percent(known)} of {min(REAL, len(real))} real "
+        f"pictures rightly, and {percent(copied)} of them behind the VAE.",
         {"right": right, "judge": known, "judge behind the vae": copied, **each},
     )  # fmt: skip
 
@@ -73,9 +73,8 @@ def _trusted(bench: Bench, judge: Judge, real: list[Told]) -> tuple[float, float
     """How often a judge is right about real pictures, and about such behind the autoencoder."""
     images = bench.rows("base").images
     chosen = [real[number] for number in drawn(len(real), REAL)]
-    copied = [real[number] for number in drawn(len(real), COPIES)]
-    copies = back(bench.studio.file(OWN), images[[row for row, _ in copied]])
-    words = [(number, word) for number, (_, word) in enumerate(copied)]
+    copies = back(bench.studio.file(OWN), images[[row for row, _ in chosen]])
+    words = [(number, word) for number, (_, word) in enumerate(chosen)]
     return judged(judge, images, chosen), judged(judge, copies, words)
 
 

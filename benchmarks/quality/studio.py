@@ -53,10 +53,10 @@ class Studio:
 
     def file(self, name: str) -> Path:
         """Where a file lies that is named by folder and name."""
-        return self.checkpoint if name == "checkpoints/starter" else self._shipped(name)
-
-    def _shipped(self, name: str) -> Path:
-        return self.models / f"{name}.safetensors"
+        if name == "checkpoints/starter":
+            return self.checkpoint
+        suffix = ".pt" if name.startswith("hypernetworks/") else ".safetensors"
+        return self.models / f"{name}{suffix}"
 
     def paint(self, prompt: str, seed: int, *, cfg: float = CFG, look: Look = OWN) -> Picture:
         """One picture."""
