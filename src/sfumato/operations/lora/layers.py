@@ -160,6 +160,11 @@ class Opened:
             yield from layers(lora, self.target)
 
     @property
+    def model(self) -> tuple[Path, ...]:
+        """The model's file, where there is one."""
+        return (self.target.path,) if self.has_weights else ()
+
+    @property
     def files(self) -> tuple[ModelFile, ...]:
         """The files."""
         return tuple(lora.file for lora in self.loras)

@@ -176,7 +176,7 @@ def _plan(
         operation="lora_merge",
         options=asked.options,
         lineage=lineage_of(*files.files),
-        sources=tuple(file.path for file in files.files),
+        sources=(*(file.path for file in files.files), *files.model),
         bytes_in=sum(file.size for file in files.files),
         target=asked.target,
         container=asked.container,

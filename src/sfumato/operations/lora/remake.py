@@ -187,12 +187,11 @@ def _plan(
     metadata = carried(file, asked.container)
     if output.cuts:
         metadata |= ranks_said(output.made)
-    model = () if asked.model is None else (asked.model,)
     return Plan(
         operation=asked.operation,
         options=asked.options,
         lineage=lineage_of(file),
-        sources=(file.path, *model),
+        sources=(file.path, *files.model),
         bytes_in=file.size,
         target=target,
         container=asked.container,
