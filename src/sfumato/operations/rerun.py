@@ -283,6 +283,15 @@ def _finder(sources: list[Path]) -> Callable[[str], Path]:
     return find
 
 
+def _lora(name: str) -> Callable[[Options, list[Path], Path], Call]:
+    def call(options: Options, sources: list[Path], target: Path) -> Call:
+        from sfumato.operations.lora.again import AGAIN
+
+        return AGAIN[name](options, sources, target)
+
+    return call
+
+
 REPEATS: tuple[Repeat, ...] = (
     Repeat("convert", _convert),
     Repeat("prune", _prune),
@@ -292,5 +301,9 @@ REPEATS: tuple[Repeat, ...] = (
     Repeat("split", _split),
     Repeat("join", _join),
     Repeat("merge", _merge),
+    Repeat("lora_extract", _lora("lora_extract")),
+    Repeat("lora_resize", _lora("lora_resize")),
+    Repeat("lora_merge", _lora("lora_merge")),
+    Repeat("lora_translate", _lora("lora_translate")),
 )
 """every operation that a recipe may name"""
