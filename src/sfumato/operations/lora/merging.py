@@ -84,7 +84,7 @@ def merge(
         target, place, style, own, concat=concat, exact=exact, seed=seed,
         words=(rank, conv_rank, max_rank),
         options={
-            "weights": [f"{unet:.10g}:{text:.10g}" for unet, text in strengths],
+            "weights": [f"{unet!r}:{text!r}" for unet, text in strengths],
             "rank": rank, "conv_rank": conv_rank, "max_rank": max_rank, "concat": concat,
             "spelling": style.name if style else None, "exact": exact, "seed": seed,
             "dtype": own.name.lower() if own else None, "container": place.name,
