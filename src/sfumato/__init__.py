@@ -47,6 +47,10 @@ if TYPE_CHECKING:
     from sfumato.operations.comparing.fingerprints import fingerprints
     from sfumato.operations.convert import convert
     from sfumato.operations.ema import ema
+    from sfumato.operations.lora.extract import extract as extract_lora
+    from sfumato.operations.lora.merging import merge as merge_loras
+    from sfumato.operations.lora.resize import resize as resize_lora
+    from sfumato.operations.lora.translate import translate as translate_lora
     from sfumato.operations.merging.merge import merge
     from sfumato.operations.metadata import metadata
     from sfumato.operations.prune import prune
@@ -59,9 +63,9 @@ __version__ = "0.1.0"
 __all__ = [
     "DTYPES", "BadFile", "Card", "DType", "Damaged", "Dangerous", "Hires", "Init", "Inpaint",
     "ModelFile", "NotAModel", "Painter", "Picture", "Progress", "Request", "SfumatoError", "Tensor",
-    "Unsupported", "Verdict", "__version__", "convert", "diff", "ema", "explain",
-    "fingerprints", "identify", "inspect", "join", "load", "merge", "metadata", "open_model",
-    "prune", "repair", "rerun", "save", "split",
+    "Unsupported", "Verdict", "__version__", "convert", "diff", "ema", "explain", "extract_lora",
+    "fingerprints", "identify", "inspect", "join", "load", "merge", "merge_loras", "metadata",
+    "open_model", "prune", "repair", "rerun", "resize_lora", "save", "split", "translate_lora",
 ]  # fmt: skip
 
 
@@ -134,6 +138,17 @@ def _requests() -> dict[str, object]:
     }
 
 
+def _loras() -> dict[str, object]:
+    from sfumato.operations.lora import extract, merging, resize, translate
+
+    return {
+        "extract_lora": extract.extract,
+        "merge_loras": merging.merge,
+        "resize_lora": resize.resize,
+        "translate_lora": translate.translate,
+    }
+
+
 def _engine() -> dict[str, object]:
     from sfumato.engine import open as opening
     from sfumato.engine import painter
@@ -144,7 +159,7 @@ def _engine() -> dict[str, object]:
 def __getattr__(name: str) -> object:
     """Load a public name when it is first asked for, so that `import sfumato` costs nothing."""
     if name in __all__:
-        for room in (_containers, _catalogue, _operations, _comparing, _requests, _engine):
+        for room in (_containers, _catalogue, _operations, _comparing, _requests, _loras, _engine):
             found = room()
             globals().update({key: value for key, value in found.items() if key in __all__})
             if name in found:
