@@ -83,7 +83,7 @@ def _states(found: LoraCheck) -> Iterator[str]:
         reason = broken[0].reason
         yield f"  BROKEN: {counted(len(broken), 'change')}: {_names(broken)}: {reason}"
     if zero:
-        yield f"  dead: {counted(len(zero), 'change')} that change nothing: {_names(zero)}"
+        yield f"  dead: {counted(len(zero), 'change')} without effect: {_names(zero)}"
     if unread:
         yield (
             f"  {counted(len(unread), 'change')} of a kind whose strength depends on the weights: "
