@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sfumato.operations.merging.sums import inner
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 STRENGTH = 1.8
 """what supermerger multiplies alpha by in its train difference"""
+
+
+Blend = Callable[..., "Tensor"]
+"""a cosine mode"""
 
 
 def train_difference(a: Tensor, b: Tensor, c: Tensor, *, alpha: Weight = 1.0) -> Tensor:
