@@ -12,6 +12,7 @@ from PIL import Image
 
 from sfumato.app.cli import main
 from sfumato.app.cli.painting.telling import Telling
+from sfumato.containers.model_file import ModelFile
 from sfumato.engine.loading import load as loading
 from sfumato.engine.painter import Painter
 from sfumato.engine.pictures.picture import Picture
@@ -88,9 +89,9 @@ def test_each_checkpoint_is_loaded_once_whatever_axis_it_is_on(
     (tmp_path / "second.safetensors").write_bytes(whole.read_bytes())
     loaded: list[str] = []
 
-    def counted(path: Path, **options: Any) -> object:  # noqa: ANN401
-        loaded.append(path.name)
-        return load(path, **options)
+    def counted(model: Path | ModelFile, **options: Any) -> object:  # noqa: ANN401
+        loaded.append((model.path if isinstance(model, ModelFile) else model).name)
+        return load(model, **options)
 
     load = loading.load
     monkeypatch.setattr(loading, "load", counted)

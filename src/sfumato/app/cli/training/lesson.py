@@ -18,6 +18,8 @@ from sfumato.training.state import CONFIGURATION, run_folder
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from sfumato.operations.original import Weights
+
 NAME = "ink"
 """of the files that the lesson leaves"""
 
@@ -93,7 +95,10 @@ def _compare(pruned: Path) -> Image:
     from sfumato.engine.pictures.sheet import Sheet, draw_sheet
 
     rows: list[list[Image]] = []
-    for model, weights in ((CHECKPOINT, "live"), (pruned, "live"), (pruned, "ema")):
+    sets: tuple[tuple[str | Path, Weights], ...] = (
+        (CHECKPOINT, "live"), (pruned, "live"), (pruned, "ema"),
+    )  # fmt: skip
+    for model, weights in sets:
         with load_painter(model, weights=weights) as painter:
             painted = [painter.generate(prompt, seed=1, cfg=4.0)[0] for prompt in PROMPTS]
         rows.append([picture.image for picture in painted])
