@@ -15,7 +15,7 @@ from quality.records import Bench, Record
 from quality.studio import Look
 from sfumato.containers.open import open_model
 
-OWN, WARM = "checkpoints/starter", "vae/starter-warm"
+OWN, WARM = "checkpoints/starter", "vae/warmth"
 AIM, WISH = 24, 27
 """decibels"""
 
@@ -55,7 +55,7 @@ def reconstruction(bench: Bench) -> list[Record]:
 
 def warm_reconstruction(bench: Bench) -> list[Record]:
     """The PSNR of the other autoencoder, against pictures in its tint."""
-    return [_reconstructed(bench, WARM, "vae starter-warm")]
+    return [_reconstructed(bench, WARM, "vae warmth")]
 
 
 def _reconstructed(bench: Bench, file: str, name: str) -> Record:
@@ -85,7 +85,7 @@ def warm_paintings(bench: Bench) -> list[Record]:
     part = (after - before) / (told - before) if told != before else 0.0
     return [
         Record(
-            "vae starter-warm, painting", f"{100 * before:+.1f} → {100 * after:+.1f} %",
+            "vae warmth, painting", f"{100 * before:+.1f} → {100 * after:+.1f} %",
             f"{100 * (told - before):+.1f} %, give or take half", 0.5 <= part <= 1.5,
             f"Mean of red less blue over {len(own)} paintings without and with the VAE; the tint "
             f"it was taught, {factors}, would give {100 * told:+.1f} %.",

@@ -103,7 +103,7 @@ def autoencoders(bench: Bench) -> Image:
 
 def warm(bench: Bench) -> Image:
     """Paintings with the checkpoint's own VAE and with the warm one."""
-    return compared(bench, [("own VAE", "{}", OWN), ("starter-warm", "{}", Look(vae=WARM))])
+    return compared(bench, [("own VAE", "{}", OWN), ("warmth", "{}", Look(vae=WARM))])
 
 
 def averages(bench: Bench) -> Image:
