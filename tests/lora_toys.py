@@ -22,7 +22,14 @@ from sfumato.operations.adapters.target import Target
 from sfumato.operations.into_torch import read_into
 from sfumato.operations.lora.spellings import BY_NAME, Style
 
-ONLY = ("to_q", "proj_in", "ff.net.0.proj", "layers.1.mlp.fc1", "q_proj", "resnets.0.conv1")
+ONLY = (
+    "to_q",
+    "proj_in",
+    "ff.net.0.proj",
+    "layers.1.mlp.fc1",
+    "layers.0.self_attn.q_proj",
+    "resnets.0.conv1",
+)
 """parts of the names of the modules that a small LoRA changes"""
 
 

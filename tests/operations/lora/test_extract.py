@@ -199,3 +199,19 @@ def test_nothing_is_left_beside_the_output(model: Model, tmp_path: Path) -> None
     )  # fmt: skip
     assert {path.name for path in tmp_path.iterdir()} == {"tuned.safetensors", "found.safetensors"}
     assert steps == sorted(steps) and 0 < steps[0][0] < steps[-1][0] <= steps[-1][1]
+
+
+def test_what_only_one_of_the_models_has_is_told(model: Model, tmp_path: Path) -> None:
+    tuned = changed("sd1", tmp_path / "tuned.safetensors", "attn")
+    with open_model(model("sd1")) as file:
+        unet = {key: tensor for key, tensor in file.items() if key.startswith(UNET)}
+        save(tmp_path / "unet.safetensors", unet)
+    report = extract(tuned, tmp_path / "unet.safetensors", tmp_path / "found.safetensors", rank=2)
+    assert "the text encoder is in tuned.safetensors only" in "\n".join(report.warnings())
+
+
+def test_the_layer_that_sd2_never_uses_has_no_lora(model: Model, tmp_path: Path) -> None:
+    tuned = changed("sd2", tmp_path / "tuned.safetensors", "resblocks")
+    extract(tuned, model("sd2"), tmp_path / "found.safetensors", rank=2)
+    names = shapes(tmp_path / "found.safetensors")
+    assert any("layers_1_" in key for key in names) and not any("layers_2_" in key for key in names)

@@ -11,15 +11,13 @@ from os import PathLike
 from pathlib import Path
 from typing import Literal
 
-from sfumato.catalogue.identify import identify
 from sfumato.containers.atomic import destination
 from sfumato.containers.dtype import DType
 from sfumato.containers.model_file import Container, ModelFile
 from sfumato.containers.open import open_model
-from sfumato.containers.tensor import Tensors
 from sfumato.containers.text import escape
 from sfumato.errors import Refused, UsageError
-from sfumato.operations.adapters.opened import target_of_file
+from sfumato.operations.adapters.opened import opened
 from sfumato.operations.beside import lineage_of
 from sfumato.operations.carry_out import carry_out
 from sfumato.operations.cast import Losses, dtype_named
@@ -27,7 +25,7 @@ from sfumato.operations.lora.crew import each, seed_for
 from sfumato.operations.lora.factor import Factors, factorise
 from sfumato.operations.lora.facts import facts, lora_container, lora_tree
 from sfumato.operations.lora.made import Made, computed, spelled
-from sfumato.operations.lora.pairs import SCOPES, Moved, Pair, pairs
+from sfumato.operations.lora.pairs import NOUNS, SCOPES, Moved, Pair, alone, pairs
 from sfumato.operations.lora.refactored import (
     Cut,
     Ranks,
@@ -47,8 +45,6 @@ Text = Literal["auto", "always", "never"]
 
 STILL = 5e-4
 """‖ΔW‖ / ‖W‖ of a text encoder below which it counts as the same: a few roundings to F16"""
-
-NOUNS = {"unet": "UNet", "text_encoder": "text encoder", "text_encoder_2": "second text encoder"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +143,8 @@ def _plan(
     after: ModelFile, before: ModelFile, asked: Asked, spool: Spool, progress: Progress | None
 ) -> tuple[Plan, int]:
     """The plan, and the bytes whose work is done."""
-    tuned, base = target_of_file(after), target_of_file(before)
-    found = _measured(pairs(tuned, base, asked.scope), asked, spool, progress)
+    tuned, base = opened(after), opened(before)
+    found = _measured(pairs(tuned.target, base.target, asked.scope), asked, spool, progress)
     cuts = cut(found.every, found.laid, asked.ranks, asked.dtype)
     made = [*(one.made() for one in cuts), *found.vectors]
     if not made:
@@ -157,11 +153,11 @@ def _plan(
             f"{asked.scope} reaches, so there is nothing to extract"
         )
     losses = Losses()
-    tensors = spelled(made, asked.style, base.family, dtype=asked.dtype, losses=losses)
-    verdict = identify(after, metadata=after.metadata, extras=after.extras)
-    v = verdict.prediction is not None and verdict.prediction.type == "v"
+    family, prediction = base.target.family, tuned.verdict.prediction
+    tensors = spelled(made, asked.style, family, dtype=asked.dtype, losses=losses)
+    v = prediction is not None and prediction.type == "v"
     names = [after.path.stem, before.path.stem]
-    metadata = facts(made, base.family, v=v, title=names[0], made_from=names)
+    metadata = facts(made, family, v=v, title=names[0], made_from=names)
     metadata["ss_sd_model_name"] = before.path.name
     plan = Plan(
         operation="lora_extract",
@@ -174,7 +170,8 @@ def _plan(
         tensors=tensors,
         metadata=metadata,
         tree=lora_tree(tensors, asked.container),
-        changes=tuple(_told(found, cuts, asked, tensors)),
+        changes=tuple(_told(found, cuts, asked)),
+        warnings=(*tuned.notes, *base.notes, *alone(tuned.target, base.target)),
         losses=losses,
     )
     return plan, found.nbytes
@@ -244,7 +241,7 @@ def _roles(
     return roles
 
 
-def _told(found: Found, cuts: Sequence[Cut], asked: Asked, tensors: Tensors) -> Iterator[str]:
+def _told(found: Found, cuts: Sequence[Cut], asked: Asked) -> Iterator[str]:
     yield from found.told
     lost = loss(found.every, found.laid, cuts)
     if cuts:

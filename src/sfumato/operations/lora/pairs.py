@@ -17,7 +17,7 @@ from sfumato.containers.dtype import F16
 from sfumato.containers.text import escape
 from sfumato.errors import Damaged, Refused
 from sfumato.operations.adapters.parts import FIRST, PROJECTION, View
-from sfumato.operations.adapters.sites import sites
+from sfumato.operations.adapters.sites import Site, sites
 from sfumato.operations.adapters.target import Target
 from sfumato.operations.into_torch import TORCH, read_into
 from sfumato.operations.lora.factor import squared
@@ -31,6 +31,12 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
 
 EMBEDDINGS = ("embedding", "text_projection")
 """parts of the names of a text encoder's weights that no program expects a LoRA of"""
+
+
+NOUNS: Mapping[str, str] = {
+    "unet": "UNet", "text_encoder": "text encoder", "text_encoder_2": "second text encoder",
+}  # fmt: skip
+"""role → what a person calls it"""
 
 
 class Moved(NamedTuple):
@@ -116,16 +122,35 @@ def pairs(tuned: Target, base: Target, wanted: str) -> list[Pair]:
 
 def _pairs(tuned: Target, base: Target, wanted: str) -> Iterator[Pair]:
     for site in sites(base):
+        unused = _unused(site, base.family)
         for module in site.modules:
             key = site.prefix + module.weight
             view = View(module.rows, transposed=key.endswith(PROJECTION))
             vector = len(module.shape) < 2
-            reached = _is_reached(site.role, module, wanted)
+            reached = _is_reached(site.role, module, wanted) and unused not in module.diffusers
             slot = "w_norm" if vector else ""
             yield from _pair(site.role, module, (key, view, slot, reached), tuned, base)
             bias = key.removesuffix("weight") + "bias"
             slot, reached = ("b_norm" if vector else "diff_b"), wanted == "everything" and reached
             yield from _pair(site.role, module, (bias, replace(view), slot, reached), tuned, base)
+
+
+def _unused(site: Site, family: str) -> str:
+    """Part of the path of the layer that SD2 never comes to, and that its programs do not have."""
+    if family != "sd2" or site.role == "unet":
+        return "\n"
+    last = max(int(part) for module in site.modules for part in module.diffusers.split(".")
+               if part.isdigit())  # fmt: skip
+    return f".layers.{last}."
+
+
+def alone(tuned: Target, base: Target) -> Iterator[str]:
+    """Networks that only one of two models has, one sentence each."""
+    for one, other in ((tuned, base), (base, tuned)):
+        there = {body.role for body in other.networks}
+        for body in one.networks:
+            if body.role in NOUNS and body.role not in there:
+                yield f"the {NOUNS[body.role]} is in {one.path.name} only, so nothing is told of it"
 
 
 def _is_reached(role: str, module: Module, wanted: str) -> bool:
