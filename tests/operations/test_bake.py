@@ -26,6 +26,8 @@ from sfumato.operations.adapters.lora import read_lora
 from sfumato.operations.bake import bake, unbake
 from sfumato.operations.convert import convert
 from sfumato.operations.recipe import KEY, parse
+from sfumato.operations.rerun import rerun
+from sfumato.operations.vae import vae_extract, vae_replace
 from small_models import average
 from toys import contents
 
@@ -305,7 +307,7 @@ def test_the_recipe_of_a_baked_file_is_kept_when_it_is_unbaked(
     unbake(tmp_path / "a.safetensors", tmp_path / "b.safetensors", loras=[lora])
     with open_model(tmp_path / "b.safetensors") as file:
         recipe = parse(file.metadata[KEY])
-    assert (recipe.operation, recipe.options["weights"]) == ("unbake", ["-1.0"])
+    assert (recipe.operation, recipe.options["weights"]) == ("unbake", ["1.0"])
     assert [earlier.operation for earlier in recipe.earlier] == ["bake"]
 
 
@@ -330,3 +332,21 @@ def test_a_lora_and_a_vae_are_baked_together(tmp_path: Path, small: Small) -> No
     ink, vae = numbers(tmp_path / "lora.safetensors"), numbers(other)
     for name, values in found.items():
         assert np.array_equal(values, (vae if name.startswith(VAE_PREFIX) else ink)[name])
+
+
+def test_everything_is_made_again_from_its_recipe_byte_for_byte(
+    tmp_path: Path, small: Small
+) -> None:
+    path, model = small()
+    one = saved(tmp_path / "in" / "one.safetensors", arrays(model, "lora"))
+    two = saved(tmp_path / "in" / "two.safetensors", arrays(model, "lokr", ("attn1",)))
+    other = write(tmp_path / "in" / "other.safetensors", seed=5)
+    loras = [(one, 0.1, 0.7), (two, 1 / 3)]
+    bake(path, tmp_path / "in" / "a.safetensors", loras=loras, vae=other, dtype="f16")
+    unbake(tmp_path / "in" / "a.safetensors", tmp_path / "b.safetensors", loras=loras)
+    vae_replace(path, tmp_path / "c.safetensors", vae=other)
+    vae_extract(path, tmp_path / "d.safetensors", spelling="diffusers", dtype="bf16")
+    for name in ("in/a", "b", "c", "d"):
+        made = tmp_path / f"{name}.safetensors"
+        again = rerun(made, tmp_path / "again.safetensors", models=[tmp_path, path], force=True)
+        assert again.same, name

@@ -59,10 +59,11 @@ class Wish:
     @property
     def options(self) -> dict[str, Option]:
         """As the recipe has them: files by their names, in the order of the recipe's inputs."""
+        sign = -1 if self.operation == "unbake" else 1  # the strengths as they were given
         strengths: dict[str, Option] = {
             "loras": [lora.path.name for lora in self.loras],
-            "weights": [repr(lora.unet) for lora in self.loras],
-            "te_weights": [repr(lora.te) for lora in self.loras],
+            "weights": [repr(sign * lora.unet) for lora in self.loras],
+            "te_weights": [repr(sign * lora.te) for lora in self.loras],
         }
         vae: dict[str, Option] = {"vae": self.vae.name if self.vae else None}
         form: dict[str, Option] = {
@@ -158,9 +159,9 @@ def vae_replace(
 def _strong(lora: Weighted) -> Strong:
     match lora:
         case (path, unet):
-            found = Strong(Path(path), unet, unet)
+            found = Strong(Path(path), float(unet), float(unet))
         case (path, unet, te):
-            found = Strong(Path(path), unet, te)
+            found = Strong(Path(path), float(unet), float(te))
         case path:
             found = Strong(Path(path), 1.0, 1.0)
     if not (isfinite(found.unet) and isfinite(found.te)):

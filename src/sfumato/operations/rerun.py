@@ -292,6 +292,15 @@ def _lora(name: str) -> Callable[[Options, list[Path], Path], Call]:
     return call
 
 
+def _baking(name: str) -> Callable[[Options, list[Path], Path], Call]:
+    def call(options: Options, sources: list[Path], target: Path) -> Call:
+        from sfumato.operations.bake_again import AGAIN
+
+        return AGAIN[name](options, sources, target)
+
+    return call
+
+
 REPEATS: tuple[Repeat, ...] = (
     Repeat("convert", _convert),
     Repeat("prune", _prune),
@@ -301,6 +310,10 @@ REPEATS: tuple[Repeat, ...] = (
     Repeat("split", _split),
     Repeat("join", _join),
     Repeat("merge", _merge),
+    Repeat("bake", _baking("bake")),
+    Repeat("unbake", _baking("unbake")),
+    Repeat("vae_extract", _baking("vae_extract")),
+    Repeat("vae_replace", _baking("vae_replace")),
     Repeat("lora_extract", _lora("lora_extract")),
     Repeat("lora_resize", _lora("lora_resize")),
     Repeat("lora_merge", _lora("lora_merge")),
