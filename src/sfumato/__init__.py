@@ -42,6 +42,8 @@ if TYPE_CHECKING:
         SfumatoError,
         Unsupported,
     )
+    from sfumato.operations.adapters.check import check as check_lora
+    from sfumato.operations.bake import bake, unbake
     from sfumato.operations.comparing.diff import diff
     from sfumato.operations.comparing.explain import explain
     from sfumato.operations.comparing.fingerprints import fingerprints
@@ -57,15 +59,17 @@ if TYPE_CHECKING:
     from sfumato.operations.repair import repair
     from sfumato.operations.rerun import rerun
     from sfumato.operations.split import join, split
+    from sfumato.operations.vae import vae_extract, vae_replace
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DTYPES", "BadFile", "Card", "DType", "Damaged", "Dangerous", "Hires", "Init", "Inpaint",
     "ModelFile", "NotAModel", "Painter", "Picture", "Progress", "Request", "SfumatoError", "Tensor",
-    "Unsupported", "Verdict", "__version__", "convert", "diff", "ema", "explain", "extract_lora",
-    "fingerprints", "identify", "inspect", "join", "load", "merge", "merge_loras", "metadata",
-    "open_model", "prune", "repair", "rerun", "resize_lora", "save", "split", "translate_lora",
+    "Unsupported", "Verdict", "__version__", "bake", "check_lora", "convert", "diff", "ema",
+    "explain", "extract_lora", "fingerprints", "identify", "inspect", "join", "load", "merge",
+    "merge_loras", "metadata", "open_model", "prune", "repair", "rerun", "resize_lora", "save",
+    "split", "translate_lora", "unbake", "vae_extract", "vae_replace",
 ]  # fmt: skip
 
 
@@ -97,10 +101,11 @@ def _catalogue() -> dict[str, object]:
 
 
 def _operations() -> dict[str, object]:
-    from sfumato.operations import convert, ema, metadata, prune, repair, rerun, split
+    from sfumato.operations import bake, convert, ema, metadata, prune, repair, rerun, split, vae
     from sfumato.operations.merging import merge
 
     return {
+        "bake": bake.bake,
         "convert": convert.convert,
         "ema": ema.ema,
         "merge": merge.merge,
@@ -110,6 +115,9 @@ def _operations() -> dict[str, object]:
         "rerun": rerun.rerun,
         "split": split.split,
         "join": split.join,
+        "unbake": bake.unbake,
+        "vae_extract": vae.vae_extract,
+        "vae_replace": vae.vae_replace,
     }
 
 
@@ -139,9 +147,11 @@ def _requests() -> dict[str, object]:
 
 
 def _loras() -> dict[str, object]:
+    from sfumato.operations.adapters import check
     from sfumato.operations.lora import extract, merging, resize, translate
 
     return {
+        "check_lora": check.check,
         "extract_lora": extract.extract,
         "merge_loras": merging.merge,
         "resize_lora": resize.resize,
