@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from sfumato.operations.convert import convert
 from sfumato.starter.wares import WARES, Ware
 from sfumato.training.data.arrays import read_arrays
 from sfumato.training.data.items import Item
@@ -44,7 +45,10 @@ def _file(ware: Ware, runs: Path) -> None:
         print(f"{trained} is not trained yet")
         return
     ware.path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(trained, ware.path)
+    if ware.kind == "hypernetwork":  # trained files of this kind are in full precision
+        convert(trained, ware.path, dtype="f16", force=True)
+    else:
+        shutil.copyfile(trained, ware.path)
     print(f"{ware.path.name}: {ware.size / 1e6:.2f} MB")
 
 

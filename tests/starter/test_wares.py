@@ -10,8 +10,7 @@ from sfumato.catalogue.cards.inspect import inspect
 from sfumato.containers.open import open_model
 from sfumato.library.find import Shelf
 from sfumato.starter.wares import MODELS, PICTURES, WARES, Ware, shipped
-from sfumato.training.data.folder import find
-from sfumato.training.settings import Data
+from sfumato.training.data.folder import find_pictures
 
 ROOM = 60_000_000
 """bytes that all of it may take"""
@@ -77,6 +76,6 @@ def test_starter_files_are_not_the_users_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ware", [w for w in WARES if w.kind == "pictures"], ids=lambda w: w.name)
 def test_pictures_come_with_captions(ware: Ware) -> None:
-    items = find(Data(str(ware.path)), str(ware.path)).items
+    items = find_pictures(ware.path).items
     assert len(items) == len(list(ware.path.glob("*.png")))
     assert all(item.captions and item.captions[0] for item in items)
