@@ -90,8 +90,8 @@ def weighing(value: Weighting, blocks: Blocks, *, default: float) -> Weigh:
     if isinstance(value, str):
         value = parsed(value)
     if isinstance(value, str):
-        table = preset(value, blocks.unet)
-        return lambda name: table.get(blocks.of(name), default)
+        shape = preset(value, _unet(blocks))
+        return lambda name: shape.get(blocks.of(name), 0.0)
     if isinstance(value, Mapping):
         return _by_name(value, blocks, default)
     if isinstance(value, Sequence):
@@ -128,6 +128,13 @@ def _number(text: str, whole: str) -> float:
     return found
 
 
+def _unet(blocks: Blocks) -> tuple[str, ...]:
+    """The UNet's blocks; raises UsageError where there is no UNet."""
+    if not blocks.down:
+        raise UsageError("weights by block need a UNet in the original spelling, and there is none")
+    return blocks.unet
+
+
 LONG = 12
 """blocks each way in SD1 and SD2, whose lists are cut for smaller UNets"""
 
@@ -139,9 +146,7 @@ def _listed(values: Sequence[float], blocks: Blocks) -> dict[str, float]:
     (and for the VAE), with the VAE behind them. A list for SD1's 25 blocks does for SDXL as in
     supermerger: the first nine each way, and 0 for the VAE.
     """
-    unet, count = blocks.unet, len(values)
-    if not blocks.down:
-        raise UsageError("weights by block need a UNet, and there is none to merge")
+    unet, count = _unet(blocks), len(values)
     if count == len(unet):
         return {BASE: 0.0, **dict(zip(unet, values, strict=True)), VAE: 0.0}
     if count == len(unet) + 1:
