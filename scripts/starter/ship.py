@@ -20,8 +20,11 @@ from sfumato.starter.wares import WARES, Ware
 from sfumato.training.data.arrays import read_arrays
 from sfumato.training.data.items import Item
 
-SHOWN = {"ink": ("ink", 48, "inkline, "), "blobs": ("blob", 12, "")}
-"""folder of pictures → the array file that they are from, how many, and what captions lose"""
+SHOWN = {"ink": ("ink", 48), "lines": ("ink", 12)}
+"""folder of pictures → the array file that they are from, and how many"""
+
+WORD = "inkline, "
+"""what their captions lose, so that a style can be trained without a word for it"""
 
 
 def main() -> None:
@@ -54,19 +57,21 @@ def _file(ware: Ware, runs: Path) -> None:
 
 def _pictures(ware: Ware, data: Path) -> None:
     """Pictures spread over the array file, as PNG files with a list of captions."""
-    source, count, lost = SHOWN[ware.name]
+    source, count = SHOWN[ware.name]
     items = read_arrays(data / f"{source}.safetensors").items
-    chosen = [items[place * len(items) // count] for place in range(count)]
+    most = max(count for _, count in SHOWN.values())
+    spread = [items[place * len(items) // most] for place in range(most)]
+    chosen = spread[:: most // count]
     shutil.rmtree(ware.path, ignore_errors=True)
     ware.path.mkdir(parents=True)
-    lines = [_picture(ware.path, item, lost) for item in chosen]
+    lines = [_picture(ware.path, item) for item in chosen]
     (ware.path / "metadata.jsonl").write_text("".join(lines), "utf-8")
     print(f"{ware.name}: {count} pictures, {ware.size / 1e3:.0f} kB")
 
 
-def _picture(folder: Path, item: Item, lost: str) -> str:
+def _picture(folder: Path, item: Item) -> str:
     """Write one picture; returns its line of the list."""
-    caption = item.captions[0].removeprefix(lost)
+    caption = item.captions[0].removeprefix(WORD)
     words = caption.split(", ")[-1].removeprefix("a ").removeprefix("an ")
     name = f"{words.replace(' ', '-')}.png"
     picture = item.load().quantize(64, dither=Image.Dither.NONE)

@@ -75,8 +75,8 @@ WARES: tuple[Ware, ...] = (
          'generate "a cat" --hypernetwork night'),
     Ware("ink", "pictures", "48 drawings in black ink, each with a caption",
          "starter train --minutes 5"),
-    Ware("blobs", "pictures", "12 blob-shaped drawings to train a LoRA from",
-         "train lora $(sfumato starter path blobs) -m starter --trigger blobby -o my.safetensors"),
+    Ware("lines", "pictures", "12 of them, to train a LoRA from (docs/train-a-lora.md)",
+         "train lora $(sfumato starter path lines) -m starter -o lines.safetensors"),
 )  # fmt: skip
 """everything, in the order of `sfumato starter list`"""
 
