@@ -82,7 +82,7 @@ def embeddings(bench: Bench) -> Image:
         [_image(picture) for picture in bench.studio.each([f"a {word}"] * SHOWN, look=look)]
         for word, look in rows
     ]
-    labels = [f"a {word}, {'with' if look.shelf else 'without'} it" for word, look in rows]
+    labels = [f"{'with' if look.shelf else 'without'} {word}" for word, look in rows]
     return draw_sheet(Sheet(cells, rows=labels))
 
 
