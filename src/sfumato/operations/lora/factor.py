@@ -12,8 +12,11 @@ ITERATIONS = 2
 """powers of W Wᵀ that the sketch is multiplied by. With as many spare columns as there are ranks,
 the error stays within 1 % of the smallest possible even where all singular values are alike"""
 
-DENSE = 3
+DENSE = 2
 """a sketch whose width times this reaches the matrix's smaller side costs as much as all of it"""
+
+TINY = 2.0**-24
+"""singular values below this share of the largest are float32's rounding"""
 
 PIECE = 1 << 14
 """numbers whose sum is exact enough in float32; that of millions is not"""
@@ -104,8 +107,29 @@ def _sketched(matrix: Tensor, rank: int, seed: int) -> tuple[Tensor, Tensor, Ten
     for _ in range(ITERATIONS):
         q = orthonormal(matrix.mT @ q)
         q = orthonormal(matrix @ q)
-    left, values, right = _svd(q.mT @ matrix)
+    left, values, right = _thin(q.mT @ matrix)
     return q @ left, values, right
+
+
+def _thin(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The singular value decomposition of few long rows (k, n), by the eigenvalues of B Bᵀ.
+
+    A fifth of the time of a direct one. Squaring halves the digits, and float64 has twice those
+    of float32.
+    """
+    wide = rows.double()
+    squares, vectors = _eigh(wide @ wide.mT)
+    values, left = squares.clamp(min=0).sqrt().float(), vectors.float()
+    least = max(float(values[0]) * TINY, torch.finfo(torch.float32).tiny)
+    return left, values, left.mT @ rows / values.clamp(min=least)[:, None]
+
+
+def _eigh(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues of a symmetric matrix, the largest first, and its eigenvectors."""
+    found: tuple[Tensor, Tensor] = torch.linalg.eigh(matrix)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    values: Tensor = found[0]  # pyright: ignore[reportUnknownVariableType]
+    vectors: Tensor = found[1]  # pyright: ignore[reportUnknownVariableType]
+    return values.flip(0), vectors.flip(1)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
 
 
 def orthonormal(columns: Tensor) -> Tensor:
