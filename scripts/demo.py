@@ -35,7 +35,7 @@ PROMPTS = (
 
 @dataclass(frozen=True)
 class Pair:
-    """The same prompt and seed without and with one file."""
+    """A prompt and a seed without and with one file, and the word that calls it."""
 
     title: str
     plain: str
@@ -44,8 +44,8 @@ class Pair:
 
 
 PAIRS = (
-    Pair("VAE warmth", "a snowman", "a snowman", vae="warmth"),
-    Pair("LoRA inkline", "inkline, a cat", "inkline, a cat <lora:inkline:1>"),
+    Pair("VAE warmth", "a panda", "a panda", vae="warmth"),
+    Pair("LoRA inkline", "a cat", "inkline, a cat <lora:inkline:1>"),
     Pair("embedding polarbear", "a polarbear", "a polarbear"),
     Pair("hypernetwork night", "a rocket", "a rocket <hypernet:night:1>"),
 )
