@@ -82,7 +82,8 @@ def weighing(value: Weighting, blocks: Blocks, *, default: float) -> Weigh:
 
     value: a number; a list with one for each block; a mapping from block names (`IN04`), ranges
         (`IN00-IN05`), groups (`IN`, `OUT`) or regular expressions on tensor names to numbers, of
-        which the last that fits wins; or the name of a preset (`grad-v`, `grad-v:0.2..0.8`).
+        which the last that fits wins; or the name of a preset (`grad-v`, `grad-v:0.2..0.8`), which
+        leaves all but the UNet alone.
     default: for what a mapping does not name.
 
     Raises UsageError for a list of a wrong length and for names of no block.

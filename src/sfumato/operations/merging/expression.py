@@ -13,12 +13,12 @@ from sfumato.operations.merging.tree import Leaf, Mix, mix
 WORD = re.compile(r"""\s*("[^"]*"|'[^']*'|[*()]|[^\s*()]+)""")
 """a quoted name, a mark, or what stands between spaces and marks"""
 
-GLUED = re.compile(r"^([A-Z])([-+])(.*)$|^([-+])([\d.].*)$")
-"""a letter or nothing, and a sign that stands at it without a space: A+0.3, -0.5"""
+GLUED = re.compile(r"^([A-Z])([-+])(\d+\.?\d*|\.\d+|[A-Z](?:[-+].*)?|)$|^([-+])([\d.].*|[A-Z])$")
+"""a single letter, a sign, and a number or letter, without spaces: A+0.3, B-C; or a sign before"""
 
 NUMBER = re.compile(r"^(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$")
 
-LOOKS = re.compile(r"\*|(?<=\s)[-+](?=[\s(])|^[A-Z][-+][A-Z0-9(.]")
+LOOKS = re.compile(r"\*|(?<=\s)[-+](?=[\s(])|^[A-Z](?:[-+][A-Z])+$|^[A-Z][-+]\(")
 """what an expression has and a name hardly ever"""
 
 DEEPEST = 50
@@ -87,7 +87,7 @@ END: Token = ("end", "the end")
 
 
 def _sorted(word: str) -> Iterator[Token]:
-    """What a word is; words that follow each other are one name."""
+    """What a word is."""
     glued = GLUED.match(word)
     if word[0] in "\"'" and len(word) > 1 and word[-1] == word[0]:
         yield "name", word[1:-1]
@@ -106,6 +106,14 @@ def _sorted(word: str) -> Iterator[Token]:
         yield "word", word
 
 
+def _named(run: list[Token]) -> Iterator[Token]:
+    """What follows each other without a mark is one name; alone, a number is a number."""
+    if len(run) == 1 and run[0][0] == "number":
+        yield run[0]
+    elif run:
+        yield "name", " ".join(word for _, word in run)
+
+
 class _Reading:
     """An expression that is being read, from left to right."""
 
@@ -115,18 +123,16 @@ class _Reading:
         self.place = 0
 
     def _tokens(self) -> Iterator[Token]:
-        name = ""
+        run: list[Token] = []
         for found in WORD.finditer(self.text):
             for kind, word in _sorted(found[1]):
-                if kind == "word":
-                    name = f"{name} {word}".strip()
+                if kind in ("word", "number"):
+                    run.append((kind, word))
                     continue
-                if name:
-                    yield "name", name
-                    name = ""
+                yield from _named(run)
+                run = []
                 yield kind, word
-        if name:
-            yield "name", name
+        yield from _named(run)
 
     def whole(self) -> Term:
         """The expression to its end."""
@@ -150,8 +156,6 @@ class _Reading:
         return UsageError(f"{escape(self.text)}: {escape(self._next()[1])} was not expected there")
 
     def _sum(self, depth: int) -> Term:
-        if depth > DEEPEST:
-            raise UsageError(f"an expression has at most {DEEPEST} parentheses inside another")
         sign = -1.0 if self._take("+", "-") == "-" else 1.0
         found = self._product(depth).times(sign)
         while word := self._take("+", "-"):
@@ -175,7 +179,11 @@ class _Reading:
         return a.times(b.number) if a.models else b.times(a.number)
 
     def _factor(self, depth: int) -> Term:
+        if depth > DEEPEST:
+            raise UsageError(f"an expression has at most {DEEPEST} parentheses inside another")
         kind, word = self._next()
+        if self._take("-"):
+            return self._factor(depth + 1).times(-1.0)
         if self._take("("):
             found = self._sum(depth + 1)
             if not self._take(")"):
