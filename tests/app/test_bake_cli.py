@@ -41,7 +41,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = load(folder / "model.safetensors", device="cpu")
     saved(folder / "ink.safetensors", arrays(model, "lora", ("attn1",)))
     saved(folder / "wd.safetensors", arrays(model, "dora", ("attn1",)))
-    saved(folder / "sd2.safetensors", arrays(bodiless_model("sd2"), "ia3", ("attn2",)))
+    saved(folder / "sd2.safetensors", arrays(bodiless_model("sd2"), "lora", ("attn2",)))
     model.close()
     return folder
 

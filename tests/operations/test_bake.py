@@ -207,7 +207,7 @@ def test_a_lora_of_another_family_is_refused_before_anything_is_written(
     tmp_path: Path, small: Small
 ) -> None:
     path, _ = small()
-    lora = saved(tmp_path / "ink.safetensors", arrays(bodiless_model("sd2"), "ia3", ("attn2",)))
+    lora = saved(tmp_path / "ink.safetensors", arrays(bodiless_model("sd2"), "lora", ("attn2",)))
     with pytest.raises(Refused, match=r"tensors of ink fit this SD 1.x model: the file is: SD 2.x"):
         bake(path, tmp_path / "out.safetensors", loras=[lora])
     assert not (tmp_path / "out.safetensors").exists()
@@ -283,9 +283,10 @@ def test_fp8_with_scales_is_multiplied_out_and_fp8_without_is_warned_of(
 
 
 def test_a_pickle_keeps_its_nesting_and_a_recipe_its_inputs(tmp_path: Path, small: Small) -> None:
-    _, model = small()
+    plain, model = small()
     lora = saved(tmp_path / "ink.safetensors", arrays(model, "lora"))
-    path = write(tmp_path / "old.ckpt")
+    path = tmp_path / "old.ckpt"
+    convert(plain, path)
     report = bake(path, tmp_path / "new.ckpt", loras=[(lora, 0.25, 0.5)], vae=path)
     with open_model(tmp_path / "new.ckpt") as file:
         assert isinstance(file.tree, dict) and "state_dict" in file.tree

@@ -54,7 +54,8 @@ def add_layer(weight: Tensor, layer: Layer) -> float:
 
 def _add(weight: Tensor, slots: Slots, layer: Layer, factor: float) -> float:
     plain = slots.keys() - {"alpha", "scale"} == {"up", "down"}
-    if plain and (weight.ndim == 2 or weight.is_contiguous()):
+    low = plain and slots["down"].shape[0] ** 2 <= weight.numel()
+    if low and (weight.ndim == 2 or weight.is_contiguous()):
         return _add_product(weight.flatten(1), slots, factor * layer.strength)
     found = change(layer.part.kind, slots, weight, scale=factor)
     weight.add_(found, alpha=layer.strength)

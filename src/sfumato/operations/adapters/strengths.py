@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod, sqrt
+from math import isfinite, prod, sqrt
 from typing import NamedTuple
 
 import torch
@@ -51,25 +51,36 @@ def strength_on(lora: Lora, part: Part, model: Opened) -> Strength:
 @torch.no_grad()
 def strength_alone(lora: Lora, part: Part) -> Strength:
     """The strength of a change without a model; raises Damaged as `strength_on` does."""
-    slots = read_slots(lora, part)
-    rank, factor = part.kind.rank(slots), scale(part.kind, slots)
-    if part.kind.depends or "magnitude" in slots:
-        return Strength(rank, factor, None, None)
+    slots, example = read_slots(lora, part), escape(next(iter(part.slots.values())))
     try:
-        norm = factor * _norm(part, slots)
-    except (RuntimeError, ValueError, IndexError, KeyError) as error:
-        example = escape(next(iter(part.slots.values())))
-        raise Damaged(lora.path, f"{example}: its tensors do not fit each other") from error
-    return Strength(rank, factor, abs(norm), None)
+        rank, factor = part.kind.rank(slots), scale(part.kind, slots)
+        if part.kind.depends or "magnitude" in slots:
+            return Strength(rank, factor, None, None)
+        norm = abs(factor) * _norm(part, slots)
+    except (RuntimeError, ValueError, IndexError, KeyError, ZeroDivisionError) as error:
+        misfit = f"{example}: its tensors do not fit each other, or any weight"
+        raise Damaged(lora.path, misfit) from error
+    if not isfinite(norm):
+        raise Damaged(lora.path, f"{example} changes its weight beyond all bounds")
+    return Strength(rank, factor, norm, None)
+
+
+LARGEST = 1 << 27
+"""numbers of a weight, of which the largest known has half as many; factors can stand for more"""
 
 
 def _norm(part: Part, slots: Slots) -> float:
-    if slots.keys() - {"alpha", "scale"} == {"up", "down"}:
+    shape = _shape(part.kind.name, slots)
+    plain = slots.keys() - {"alpha", "scale"} == {"up", "down"}
+    low = plain and slots["down"].shape[0] ** 2 <= prod(shape)
+    if not low and prod(shape) > LARGEST:
+        raise ValueError(f"a weight of {list(shape)}")
+    if low:
         up, down = matrix(slots["up"]), matrix(slots["down"])
         # Beyond float32's digits for what nearly cancels, so in float64: the products are small.
         square = ((up.mT @ up).double() * (down @ down.mT).double()).sum()
-        return sqrt(max(0.0, float(square)))
-    found = change(part.kind, slots, torch.empty(_shape(part.kind.name, slots)))
+        return sqrt(float(square.clamp(min=0)))  # NaN stays NaN
+    found = change(part.kind, slots, torch.empty(shape))
     return float(length(found))
 
 
