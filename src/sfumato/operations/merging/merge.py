@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 
 from sfumato.catalogue.identify import identify
-from sfumato.containers.model_file import DIFFUSERS, SAFETENSORS, TORCH_ZIP, ModelFile, Tree
+from sfumato.containers.model_file import (
+    DIFFUSERS,
+    SAFETENSORS,
+    TORCH_ZIP,
+    Container,
+    ModelFile,
+    Tree,
+)
 from sfumato.containers.open import open_model
 from sfumato.containers.sizes import human
 from sfumato.errors import Refused, UsageError
@@ -80,33 +87,35 @@ def merge(
     kind = None if dtype is None else dtype_named(dtype)
     with ExitStack() as resources:
         opened = open_merge(wanted, dtype=dtype, resources=resources)
-        made, file = opened.made, opened.file
-        spelled = respell(file, identify(file), "", place) if place == DIFFUSERS else None
-        tensors = file.tensors if spelled is None else spelled.tensors
-        tree: Tree = {"state_dict": {**tensors}} if place == TORCH_ZIP else None
-        plan = Plan(
-            operation="merge",
-            options={
-                "recipe": to_text(wanted),
-                "dtype": kind.name.lower() if kind else None,
-                "container": place.name,
-            },
-            lineage=lineage_of(*opened.sources),
-            sources=tuple(source.path for source in opened.sources),
-            bytes_in=sum(source.size for source in opened.sources),
-            target=target,
-            container=place,
-            tensors=tensors,
-            metadata={**file.metadata, **(spelled.metadata if spelled else {})},
-            tree=tree,
-            dropped=(*made.dropped, *(spelled.dropped if spelled else ())),
-            changes=(sentence(wanted.root), *made.changes, _memory(made)),
-            warnings=tuple(made.warnings),
-            outcome=made.watch.sentences,
-            losses=made.losses,
-            strict=strict,
+        plan = _plan(opened, wanted, target, place, kind.name.lower() if kind else None)
+        return carry_out(
+            replace(plan, strict=strict), force=force, dry_run=dry_run, progress=progress
         )
-        return carry_out(plan, force=force, dry_run=dry_run, progress=progress)
+
+
+def _plan(opened: Opened, wanted: Merge, target: Path, place: Container, dtype: str | None) -> Plan:
+    """All that `merge` will do."""
+    made, file = opened.made, opened.file
+    spelled = respell(file, identify(file), "", place) if place == DIFFUSERS else None
+    tensors = file.tensors if spelled is None else spelled.tensors
+    tree: Tree = {"state_dict": {**tensors}} if place == TORCH_ZIP else None
+    return Plan(
+        operation="merge",
+        options={"recipe": to_text(wanted), "dtype": dtype, "container": place.name},
+        lineage=lineage_of(*opened.sources),
+        sources=tuple(source.path for source in opened.sources),
+        bytes_in=sum(source.size for source in opened.sources),
+        target=target,
+        container=place,
+        tensors=tensors,
+        metadata={**file.metadata, **(spelled.metadata if spelled else {})},
+        tree=tree,
+        dropped=(*made.dropped, *(spelled.dropped if spelled else ())),
+        changes=(sentence(wanted.root), *made.changes, _memory(made)),
+        warnings=tuple(made.warnings),
+        outcome=made.watch.sentences,
+        losses=made.losses,
+    )
 
 
 @dataclass(frozen=True, slots=True)
