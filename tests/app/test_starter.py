@@ -113,3 +113,31 @@ def test_a_short_lesson_leaves_three_editions_and_a_comparison(
     status, _, err = said(capsys, "starter", "train", "--minutes", "0.05", "-o", folder)
     assert status == 0
     assert "steps are done" in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("inspect", "starter"), "SD 1.x"),
+        (("lora", "check", "inkline", "--model", "starter"), "570 of 570"),
+        (("bake", "starter", "--lora", "inkline:0.8", "-o", "x.safetensors", "--dry-run"), "655"),
+        (("prune", "starter", "-o", "x.safetensors", "--dry-run"), "655 tensors would be kept"),
+        (("merge", "starter", "starter-noto", "-o", "x.safetensors", "--plan"), "402 tensors"),
+        (("diff", "starter", "starter-noto"), "identical"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_its_names_go_wherever_a_file_is_asked_for(
+    capsys: Capture, words: tuple[str, ...], says: str
+) -> None:
+    status, out, err = said(capsys, *words)
+    assert (status in (0, 1), err) == (True, err)
+    assert says in " ".join(out.split()), out + err
+
+
+def test_a_file_of_that_name_goes_before(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "starter").write_bytes(b"no model at all")
+    assert said(capsys, "inspect", "starter")[0] == 4

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sfumato.app.cli.console import progress
+from sfumato.app.cli.model_name import MODEL
 from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 if TYPE_CHECKING:
@@ -21,12 +22,14 @@ LORA = "FILE[:WEIGHT[:TE]]"
     epilog="Example: sfumato bake anything-v3.safetensors --lora ink.safetensors:0.8 "
     "--vae vae-ft-mse.safetensors -o inky.safetensors",
 )
-@click.argument("source", metavar="MODEL")
+@click.argument("source", type=MODEL, metavar="MODEL")
 @click.option(
-    "--lora", "loras", multiple=True, metavar=LORA,
+    "--lora", "loras", type=MODEL, multiple=True, metavar=LORA,
     help="A LoRA of any kind, its weight (1) and another for text encoders; several in this order.",
 )  # fmt: skip
-@click.option("--vae", metavar="FILE", help="A VAE, which takes the place of MODEL's own.")
+@click.option(
+    "--vae", type=MODEL, metavar="FILE", help="A VAE, which takes the place of MODEL's own."
+)
 @output_options
 @form_options
 def bake(
@@ -72,9 +75,9 @@ def bake(
     context_settings=HELP,
     epilog="Example: sfumato unbake inky.safetensors --lora ink.safetensors:0.8 -o plain.ckpt",
 )
-@click.argument("source", metavar="MODEL")
+@click.argument("source", type=MODEL, metavar="MODEL")
 @click.option(
-    "--lora", "loras", multiple=True, required=True, metavar=LORA,
+    "--lora", "loras", type=MODEL, multiple=True, required=True, metavar=LORA,
     help="A LoRA, with the weights that it was baked with; may be given several times.",
 )  # fmt: skip
 @output_options

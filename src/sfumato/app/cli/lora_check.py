@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sfumato.app.cli.console import Json, counting, emit_json, say
+from sfumato.app.cli.model_name import MODEL
 from sfumato.app.cli.writing import HELP, json_option
 
 if TYPE_CHECKING:
@@ -25,8 +26,10 @@ SHOWN = 3
     context_settings=HELP,
     epilog="Example: sfumato lora check ink.safetensors --model anything-v3.safetensors",
 )
-@click.argument("source", metavar="LORA")
-@click.option("-m", "--model", metavar="MODEL", help="The checkpoint that it is to fit.")
+@click.argument("source", type=MODEL, metavar="LORA")
+@click.option(
+    "-m", "--model", type=MODEL, metavar="MODEL", help="The checkpoint that it is to fit."
+)
 @json_option("Tell what was found as JSON, layer by layer.")
 def command(source: str, *, model: str | None, as_json: bool) -> None:
     """Look through LORA: what it changes and how strongly, what is dead in it, does it fit MODEL.
