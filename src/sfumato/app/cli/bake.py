@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sfumato.app.cli.console import progress
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ LORA = "FILE[:WEIGHT[:TE]]"
     epilog="Example: sfumato bake anything-v3.safetensors --lora ink.safetensors:0.8 "
     "--vae vae-ft-mse.safetensors -o inky.safetensors",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.option(
-    "--lora", "loras", type=MODEL, multiple=True, metavar=LORA,
+    "--lora", "loras", type=named_model, multiple=True, metavar=LORA,
     help="A LoRA of any kind, its weight (1) and another for text encoders; several in this order.",
 )  # fmt: skip
 @click.option(
-    "--vae", type=MODEL, metavar="FILE", help="A VAE, which takes the place of MODEL's own."
+    "--vae", type=named_model, metavar="FILE", help="A VAE, which takes the place of MODEL's own."
 )
 @output_options
 @form_options
@@ -75,9 +75,9 @@ def bake(
     context_settings=HELP,
     epilog="Example: sfumato unbake inky.safetensors --lora ink.safetensors:0.8 -o plain.ckpt",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.option(
-    "--lora", "loras", type=MODEL, multiple=True, required=True, metavar=LORA,
+    "--lora", "loras", type=named_model, multiple=True, required=True, metavar=LORA,
     help="A LoRA, with the weights that it was baked with; may be given several times.",
 )  # fmt: skip
 @output_options

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sfumato.app.cli.console import progress
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 
@@ -13,7 +13,7 @@ from sfumato.app.cli.writing import HELP, beside, form_options, output_options, 
     context_settings=HELP,
     epilog="Example: sfumato convert anything-v3.ckpt -o anything-v3.safetensors --dtype f16",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @output_options
 @form_options
 @click.option("--spelling", metavar="NAMES", help="ldm or diffusers: whose names to use.")

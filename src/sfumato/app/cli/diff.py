@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from sfumato.app.cli.console import Json, emit_json, human, progress, say
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, json_option
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ BAR = 30
     context_settings=HELP,
     epilog="Example: sfumato diff mix.safetensors anything-v3.ckpt v1-5-pruned.safetensors",
 )
-@click.argument("first", type=MODEL, metavar="FILE")
-@click.argument("others", type=MODEL, nargs=-1, required=True, metavar="OTHER...")
+@click.argument("first", type=named_model, metavar="FILE")
+@click.argument("others", type=named_model, nargs=-1, required=True, metavar="OTHER...")
 @click.option("--chart", metavar="PNG", help="Draw the blocks that changed to a picture.")
 @click.option("--force", is_flag=True, help="Replace the picture if it is there.")
 @click.option(

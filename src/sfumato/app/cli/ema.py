@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from sfumato.app.cli.console import emit_json, progress, say
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ BAR = 40
     context_settings=HELP,
     epilog="Example: sfumato ema v1-5-pruned.ckpt --use -o v1-5-emaonly.safetensors --dtype f16",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.option("--use", is_flag=True, help="Averages in place of trained weights.")
 @click.option("--drop", is_flag=True, help="Trained weights only.")
 @click.option("--extract", is_flag=True, help="The averaged network only.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sfumato.app.cli.console import Json, complain, emit_json, progress
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.errors import SfumatoError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ STATUS = {"clean": 0, "dangerous": 3}
     epilog="Example: sfumato inspect --hash ~/models/anything-v3.ckpt",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-@click.argument("paths", type=MODEL, nargs=-1, required=True, metavar="PATH...")
+@click.argument("paths", type=named_model, nargs=-1, required=True, metavar="PATH...")
 @click.option("--hash", "hashes", is_flag=True, help="Compute all hashes; name published files.")
 @click.option("--deep", is_flag=True, help="Read the numbers too: NaN, Inf, zeros, overflow.")
 @click.option("--fingerprint", is_flag=True, help="Compute what no cast or container changes.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sfumato.app.cli.console import Json, counting, emit_json, say
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, json_option
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ SHOWN = 3
     context_settings=HELP,
     epilog="Example: sfumato lora check ink.safetensors --model anything-v3.safetensors",
 )
-@click.argument("source", type=MODEL, metavar="LORA")
+@click.argument("source", type=named_model, metavar="LORA")
 @click.option(
-    "-m", "--model", type=MODEL, metavar="MODEL", help="The checkpoint that it is to fit."
+    "-m", "--model", type=named_model, metavar="MODEL", help="The checkpoint that it is to fit."
 )
 @json_option("Tell what was found as JSON, layer by layer.")
 def command(source: str, *, model: str | None, as_json: bool) -> None:

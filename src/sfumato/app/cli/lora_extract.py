@@ -8,7 +8,7 @@ import click
 
 from sfumato.app.cli.console import progress
 from sfumato.app.cli.lora_options import conv_option, file_options, rank_options
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     epilog="Example: sfumato lora extract tuned.safetensors base.safetensors -o style.safetensors "
     "--rank 32",
 )
-@click.argument("tuned", type=MODEL, metavar="TUNED")
-@click.argument("base", type=MODEL, metavar="BASE")
+@click.argument("tuned", type=named_model, metavar="TUNED")
+@click.argument("base", type=named_model, metavar="BASE")
 @output_options
 @rank_options("Ranks of each layer (64), or a rule: energy:0.95, error:0.1, ratio:20, size:40MB.")
 @conv_option()

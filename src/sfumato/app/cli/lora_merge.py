@@ -9,7 +9,7 @@ import click
 from sfumato.app.cli.bake import weighted
 from sfumato.app.cli.console import progress
 from sfumato.app.cli.lora_options import conv_option, file_options, model_option, rank_options
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     epilog="Example: sfumato lora merge ink.safetensors:0.8 hat.safetensors:0.5 "
     "-o both.safetensors",
 )
-@click.argument("sources", type=MODEL, metavar="LORA[:WEIGHT[:TEXT]]...", nargs=-1, required=True)
+@click.argument(
+    "sources", type=named_model, metavar="LORA[:WEIGHT[:TEXT]]...", nargs=-1, required=True
+)
 @output_options
 @rank_options("Ranks of each layer (the largest of the inputs), or a rule: energy:0.95 …")
 @conv_option()

@@ -7,7 +7,7 @@ from typing import cast
 
 import click
 
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 
 Command = Callable[..., object]
 
@@ -45,7 +45,7 @@ def file_options(spelling: str) -> Callable[[Command], Command]:
 def model_option() -> Callable[[Command], Command]:
     """--model."""
     text = "The model it is for: needed where that is of no published size."
-    return _all(click.option("--model", type=MODEL, metavar="MODEL", help=text))
+    return _all(click.option("--model", type=named_model, metavar="MODEL", help=text))
 
 
 def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:

@@ -6,7 +6,7 @@ import click
 
 from sfumato.app.cli.console import progress
 from sfumato.app.cli.lora_options import conv_option, file_options, model_option, rank_options
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
 
 
@@ -14,7 +14,7 @@ from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
     context_settings=HELP,
     epilog="Example: sfumato lora resize ink.safetensors -o ink-small.safetensors --rank 8",
 )
-@click.argument("source", type=MODEL, metavar="LORA")
+@click.argument("source", type=named_model, metavar="LORA")
 @output_options
 @rank_options("Ranks of each layer, or a rule: energy:0.95, error:0.1, ratio:20, size:40MB.")
 @conv_option()

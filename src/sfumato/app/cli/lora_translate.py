@@ -6,7 +6,7 @@ import click
 
 from sfumato.app.cli.console import progress
 from sfumato.app.cli.lora_options import file_options, model_option, rank_options
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
 
 
@@ -15,7 +15,7 @@ from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
     epilog="Example: sfumato lora translate ink.safetensors -o ink-peft.safetensors "
     "--spelling diffusers",
 )
-@click.argument("source", type=MODEL, metavar="LORA")
+@click.argument("source", type=named_model, metavar="LORA")
 @output_options
 @rank_options("Make plain LoRA of other kinds: so many ranks, or energy:0.99, error:0.1 …")
 @model_option()

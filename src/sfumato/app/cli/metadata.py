@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import click
 
 from sfumato.app.cli.console import Json, emit_json, progress, say
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, json_option, output_options, tell
 
 LONGEST = 300
@@ -27,7 +27,7 @@ def command() -> None:
 
 
 @command.command(context_settings=HELP, epilog="Example: sfumato metadata show lora.safetensors")
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.option("--full", is_flag=True, help="Show long values whole.")
 @json_option("Print JSON.")
 def show(source: str, *, full: bool, as_json: bool) -> None:
@@ -62,7 +62,7 @@ def _show(entries: Mapping[str, str], limit: int) -> None:
     context_settings=HELP,
     epilog="Example: sfumato metadata set lora.safetensors modelspec.title=Ink -o new.safetensors",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.argument("pairs", nargs=-1, required=True, metavar="KEY=VALUE...")
 @click.option("--in-place", is_flag=True, help="Replace MODEL itself.")
 @output_options
@@ -91,7 +91,7 @@ def put(
     context_settings=HELP,
     epilog="Example: sfumato metadata remove lora.safetensors ss_dataset_dirs -o new.safetensors",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @click.option("--in-place", is_flag=True, help="Replace MODEL itself.")
 @output_options
@@ -114,7 +114,7 @@ def remove(
     context_settings=HELP,
     epilog='Example: sfumato metadata trigger style.safetensors "in inkwash style" --in-place',
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.argument("words")
 @click.option("--in-place", is_flag=True, help="Replace MODEL itself.")
 @output_options

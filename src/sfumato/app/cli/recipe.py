@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from sfumato.app.cli.console import Json, complain, emit_json, human, progress, say
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, json_option, output_options, required
 from sfumato.containers.text import escape
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     context_settings=HELP,
     epilog="Example: sfumato recipe mix.safetensors --rerun --models models -o again.safetensors",
 )
-@click.argument("file", type=MODEL, metavar="FILE")
+@click.argument("file", type=named_model, metavar="FILE")
 @click.option("--rerun", is_flag=True, help="Make FILE again, from the files it was made from.")
 @click.option("--models", "folders", metavar="DIR", multiple=True, help="Where these may be.")
 @click.option("--toml", is_flag=True, help="Only the recipe of a merge, to keep and to change.")
@@ -125,7 +125,7 @@ def _to_json(found: Recipe) -> dict[str, object]:
 @click.command(
     context_settings=HELP, epilog="Example: sfumato lineage my-favourite-mix.safetensors"
 )
-@click.argument("file", type=MODEL, metavar="FILE")
+@click.argument("file", type=named_model, metavar="FILE")
 @json_option("The tree as JSON.")
 def lineage(file: str, *, as_json: bool) -> None:
     """Show what FILE was made from, and what that was made from, as far as recipes tell."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sfumato.app.cli.console import emit_json, progress, say
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
 
 
@@ -13,7 +13,7 @@ from sfumato.app.cli.writing import HELP, beside, output_options, required, tell
     context_settings=HELP,
     epilog="Example: sfumato repair merge.safetensors --fix position-ids -o mended.safetensors",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.option(
     "--fix", "fixes", multiple=True, metavar="NAME",
     help="prefixes, text-model, stray-keys or position-ids; may be given several times.",

@@ -7,7 +7,7 @@ from typing import cast
 import click
 
 from sfumato.app.cli.console import Json, emit_json, progress
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, json_option, output_options, required, tell
 
 
@@ -15,7 +15,7 @@ from sfumato.app.cli.writing import HELP, beside, json_option, output_options, r
     context_settings=HELP,
     epilog="Example: sfumato split v1-5-pruned-emaonly.safetensors -o parts",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.option("-o", "--output", metavar="FOLDER", help="Folder for the parts; made if need be.")
 @click.option("--prefixes", is_flag=True, help="Keep the names that tensors have in MODEL.")
 @click.option("--force", is_flag=True, help="Replace parts that are there.")
@@ -56,7 +56,7 @@ def split(
     epilog="Example: sfumato join unet.safetensors vae.safetensors text_encoder.safetensors "
     "-o whole.safetensors",
 )
-@click.argument("sources", type=MODEL, nargs=-1, required=True, metavar="PART...")
+@click.argument("sources", type=named_model, nargs=-1, required=True, metavar="PART...")
 @output_options
 def join(
     sources: tuple[str, ...],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from sfumato.app.cli.console import progress
-from sfumato.app.cli.model_name import MODEL
+from sfumato.app.cli.model_name import named_model
 from sfumato.app.cli.writing import HELP, beside, form_options, output_options, required, tell
 
 EXAMPLE = "Example: sfumato vae extract anything-v3.safetensors -o anything.vae.safetensors"
@@ -17,7 +17,7 @@ def command() -> None:
 
 
 @command.command("extract", context_settings=HELP, epilog=EXAMPLE)
-@click.argument("source", type=MODEL, metavar="MODEL")
+@click.argument("source", type=named_model, metavar="MODEL")
 @click.option(
     "--spelling", default="ldm", show_default=True, metavar="NAMES",
     help="ldm, which every program reads, or diffusers.",
@@ -60,8 +60,8 @@ def extract(
     epilog="Example: sfumato vae replace model.safetensors vae-ft-mse.safetensors "
     "-o better.safetensors",
 )
-@click.argument("source", type=MODEL, metavar="MODEL")
-@click.argument("vae", type=MODEL, metavar="VAE")
+@click.argument("source", type=named_model, metavar="MODEL")
+@click.argument("vae", type=named_model, metavar="VAE")
 @output_options
 @form_options
 def replaced(
