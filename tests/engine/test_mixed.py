@@ -1,0 +1,66 @@
+"""A merge that is in no file paints what it would paint from one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paintable import write
+from sfumato.engine.loading.load import load
+from sfumato.engine.loading.mixed import called, is_mix, mix_of, open_checkpoint
+from sfumato.engine.open import load_painter
+from sfumato.engine.painter import Painter
+from sfumato.engine.pictures.picture import Picture
+from sfumato.errors import UsageError
+from sfumato.library.find import Shelf
+from sfumato.operations.merging.merge import merge
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("models")
+    for name, seed in (("dusk", 1), ("ink v2", 2)):
+        write(found / f"{name}.safetensors", seed=seed)
+    return found
+
+
+def painted(painter: Painter) -> Picture:
+    settings = {"steps": 2, "seed": 5, "width": 32, "height": 32, "sampler": "Euler"}
+    with painter:
+        return next(p for p in painter.paint("a tower", **settings) if isinstance(p, Picture))
+
+
+def test_names_are_bare_again_in_what_a_mix_is_called(folder: Path) -> None:
+    shelf = Shelf((folder,))
+    mixed = mix_of(f"0.7*dusk + 0.3*'{folder}/ink v2.safetensors'", shelf)
+    assert called(mixed) == "0.7*dusk + 0.3*ink v2"
+    assert called(mix_of(called(mixed), shelf)) == called(mixed)
+
+
+def test_weights_are_those_of_the_merged_file_bit_for_bit(folder: Path, tmp_path: Path) -> None:
+    paths = [folder / "dusk.safetensors", folder / "ink v2.safetensors"]
+    merge(paths, tmp_path / "m.safetensors", method="sum", weights=[0.7, 0.3])
+    merged = load(tmp_path / "m.safetensors")
+    mixed = load(open_checkpoint(Path("0.7*dusk + 0.3*ink v2"), Shelf((folder,))))
+    for one, other in zip(merged.networks, mixed.networks, strict=True):
+        theirs = dict(other.module.named_parameters())
+        assert all((w == theirs[name]).all() for name, w in one.module.named_parameters())
+    merged.close()
+    mixed.close()
+
+
+def test_a_painter_takes_an_expression(folder: Path) -> None:
+    painter = load_painter("0.5*dusk + 0.5*ink v2", models=[folder])
+    assert painter.model.path.name == "0.5*dusk + 0.5*ink v2"
+    painter.close()
+
+
+def test_a_name_that_is_nowhere_is_refused_with_the_nearest(folder: Path) -> None:
+    with pytest.raises(UsageError, match="dusk"):
+        mix_of("0.7*dusck + 0.3*ink v2", Shelf((folder,)))
+
+
+def test_a_file_whose_name_looks_like_a_sum_is_a_file(folder: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "a + b.safetensors")
+    assert not is_mix(str(path)) and is_mix("a + b")
