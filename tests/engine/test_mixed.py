@@ -10,8 +10,6 @@ from paintable import write
 from sfumato.engine.loading.load import load
 from sfumato.engine.loading.mixed import called, is_mix, mix_of, open_checkpoint
 from sfumato.engine.open import load_painter
-from sfumato.engine.painter import Painter
-from sfumato.engine.pictures.picture import Picture
 from sfumato.errors import UsageError
 from sfumato.library.find import Shelf
 from sfumato.operations.merging.merge import merge
@@ -23,12 +21,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, seed in (("dusk", 1), ("ink v2", 2)):
         write(found / f"{name}.safetensors", seed=seed)
     return found
-
-
-def painted(painter: Painter) -> Picture:
-    settings = {"steps": 2, "seed": 5, "width": 32, "height": 32, "sampler": "Euler"}
-    with painter:
-        return next(p for p in painter.paint("a tower", **settings) if isinstance(p, Picture))
 
 
 def test_names_are_bare_again_in_what_a_mix_is_called(folder: Path) -> None:
@@ -50,10 +42,11 @@ def test_weights_are_those_of_the_merged_file_bit_for_bit(folder: Path, tmp_path
     mixed.close()
 
 
-def test_a_painter_takes_an_expression(folder: Path) -> None:
-    painter = load_painter("0.5*dusk + 0.5*ink v2", models=[folder])
-    assert painter.model.path.name == "0.5*dusk + 0.5*ink v2"
-    painter.close()
+def test_a_picture_says_what_it_was_mixed_from(folder: Path) -> None:
+    with load_painter("0.5*dusk + 0.5*ink v2", models=[folder]) as painter:
+        (picture,) = painter.generate("a tower", steps=1, seed=5, width=32, height=32)
+    assert picture.record.fields["Model"] == "0.5*dusk + 0.5*ink v2"
+    assert "Model hash" not in picture.record.fields
 
 
 def test_a_name_that_is_nowhere_is_refused_with_the_nearest(folder: Path) -> None:
