@@ -178,7 +178,7 @@ def asked(
     text = str(several[0]) if several else ""
     if len(several) == 1 and text.lower().endswith(".toml"):
         _refuse_options(method, policy, options, "a recipe")
-        return read_recipe(Path(text), None if find is Path else find)
+        return read_recipe(Path(text), find)
     if is_expression(text) and not Path(text).exists():
         _refuse_options(method, Policy(), options, "an expression")
         return Merge(parse(text, _naming(several[1:], find)), policy)

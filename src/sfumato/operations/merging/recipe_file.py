@@ -41,21 +41,22 @@ DEEPEST = 32
 """merges inside merges"""
 
 
-def read_recipe(path: Path, find: Find | None = None) -> Merge:
+def read_recipe(path: Path, find: Find = Path) -> Merge:
     """The merge that a recipe file describes.
 
-    Files are looked for beside the recipe, unless `find` finds them elsewhere. Raises UsageError
-    with the place and the nearest name where the recipe makes no sense.
+    Files are looked for beside the recipe, and then by `find`. Raises UsageError with the place and
+    the nearest name where the recipe makes no sense.
     """
 
     def beside(name: str) -> Path:
-        return path.parent / Path(name).expanduser()
+        near = path.parent / Path(name).expanduser()
+        return near if near.exists() else find(name)
 
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as a recipe: {error}") from error
-    return parse_recipe(text, find or beside, where=str(path))
+    return parse_recipe(text, beside, where=str(path))
 
 
 def parse_recipe(text: str, find: Find, *, where: str = "the recipe") -> Merge:
