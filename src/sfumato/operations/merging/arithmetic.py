@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -58,21 +59,14 @@ class Computed:
     def _results(self) -> Iterator[torch.Tensor]:
         """The result in float32: in slices, or whole where the formula looks at the whole."""
         if not self.elementwise:
-            yield self._checked([floats(i.tensor) for i in self.inputs])
+            with torch.no_grad():
+                result = self.formula(*(floats(i.tensor) for i in self.inputs))
+            yield result
             return
         for pieces in zip(*(slices_of(i.tensor) for i in self.inputs), strict=True):
-            yield self._checked(list(pieces))
-
-    def _checked(self, values: list[torch.Tensor]) -> torch.Tensor:
-        """The formula's result; raises Refused where it is not finite, saying whose fault it is."""
-        faults = [not _finite(value) for value in values]
-        with torch.no_grad():
-            result = self.formula(*values)
-        if any(faults) or not _finite(result):
-            owner = self.inputs[faults.index(True)].owner if any(faults) else ""
-            whose = f"{owner} holds NaN or infinite numbers there" if owner else "it overflows"
-            raise Refused(f"{escape(self.name)} cannot be merged: {whose}")
-        return result
+            with torch.no_grad():
+                result = self.formula(*pieces)
+            yield result
 
     def _pieces(self, dtype: DType) -> Iterator[Buffer]:
         self.losses.forget(self.name)
@@ -83,21 +77,40 @@ class Computed:
 
     def _bytes(self, values: torch.Tensor, dtype: DType) -> Buffer:
         """Some of the result in its type; numbers that become infinite are counted."""
+        largest = _largest(values)
+        if not math.isfinite(largest):
+            raise self._refusal()
         if dtype != F32:
             values = values.to(TORCH[dtype])
-            if dtype == F16 and not _finite(values):
+            if dtype == F16 and largest >= OVERFLOW:
                 lost = int(torch.isinf(values).sum())
                 self.losses.infinite[self.name] = self.losses.infinite.get(self.name, 0) + lost
         return memoryview(values.contiguous().view(torch.uint8).numpy().data)
+
+    def _refusal(self) -> Refused:
+        """What to say of a result that is not finite, and whose fault it is."""
+        for given in self.inputs:
+            if not all(math.isfinite(_largest(piece)) for piece in slices_of(given.tensor)):
+                whose = f"{given.owner} holds NaN or infinite numbers there"
+                break
+        else:
+            whose = "its numbers become too large"
+        return Refused(f"{escape(self.name)} cannot be merged: {whose}")
 
     def _whole(self, dtype: DType) -> Buffer:
         return b"".join(map(bytes, self._pieces(dtype)))
 
 
-def _finite(values: torch.Tensor) -> bool:
-    """NaN and infinity survive a sum, which is quicker than looking at each number."""
-    total = values.sum(dtype=torch.float32)
-    return bool(torch.isfinite(total)) or bool(torch.isfinite(values).all())
+OVERFLOW = 65520.0
+"""the smallest number that becomes infinite in F16"""
+
+
+def _largest(values: torch.Tensor) -> float:
+    """The largest number without its sign; NaN where one is NaN."""
+    if not values.numel():
+        return 0.0
+    least, most = map(float, torch.aminmax(values))
+    return math.nan if math.isnan(least) else max(-least, most)
 
 
 def floats(tensor: Tensor) -> torch.Tensor:

@@ -18,7 +18,7 @@ def weighted_sum(a: Tensor, b: Tensor, *, alpha: Weight = 0.5) -> Tensor:
 
     Exact at both ends, and where both models have the same number.
     """
-    return a.lerp(b, alpha)
+    return a.lerp_(b, alpha)
 
 
 def add_difference(a: Tensor, b: Tensor, c: Tensor, *, alpha: Weight = 1.0) -> Tensor:
@@ -26,7 +26,7 @@ def add_difference(a: Tensor, b: Tensor, c: Tensor, *, alpha: Weight = 1.0) -> T
 
     alpha: how much of the difference
     """
-    return a.add(b.sub_(c), alpha=alpha)
+    return a.add_(b.sub_(c), alpha=alpha)
 
 
 def sum(*models: Tensor, weights: Weights = ()) -> Tensor:

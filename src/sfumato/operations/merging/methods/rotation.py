@@ -30,10 +30,10 @@ def rotate(a: Tensor, b: Tensor, *, alpha: Weight = 0.5, turn: Share = 0.0) -> T
     import torch
 
     if a.dim() < 2 or torch.equal(a, b):
-        return a.lerp(b, alpha)
+        return a.lerp_(b, alpha)
     x, y = _tall(a), _tall(b)
     if x.shape[1] > WIDEST:
-        return a.lerp(b, alpha)
+        return a.lerp_(b, alpha)
     middle_x, middle_y = x.mean(0), y.mean(0)
     rotation = _procrustes(y.T @ x - len(x) * torch.outer(middle_y, middle_x))
     back = _power(rotation.T, turn)

@@ -65,4 +65,4 @@ def _cosines(a: Tensor, b: Tensor) -> Tensor:
 
 def _by_column(a: Tensor, b: Tensor, similarity: Tensor, alpha: float) -> Tensor:
     """The share of A is the similarity less alpha, from 0 to 1."""
-    return b.lerp(a, similarity.sub_(alpha).clamp_(0, 1).expand_as(a))
+    return b.lerp_(a, similarity.sub_(alpha).clamp_(0, 1).expand_as(a))

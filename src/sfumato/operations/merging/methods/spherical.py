@@ -26,11 +26,11 @@ def slerp(a: Tensor, b: Tensor, *, alpha: Weight = 0.5) -> Tensor:
     """
     length_a, length_b = math.sqrt(inner(a, a)), math.sqrt(inner(b, b))
     if not length_a or not length_b:
-        return a.lerp(b, alpha)
+        return a.lerp_(b, alpha)
     cosine = min(1.0, max(-1.0, inner(a, b) / (length_a * length_b)))
     angle = math.acos(cosine)
     if angle < STRAIGHT or math.pi - angle < STRAIGHT:
-        return a.lerp(b, alpha)
+        return a.lerp_(b, alpha)
     length = (1 - alpha) * length_a + alpha * length_b
     part_a = math.sin((1 - alpha) * angle) / math.sin(angle) * length / length_a
     part_b = math.sin(alpha * angle) / math.sin(angle) * length / length_b
