@@ -151,12 +151,15 @@ def test_averages_are_dropped_used_or_merged_as_asked(tmp_path: Path) -> None:
     assert np.array_equal(found[average(live)], own[average(live)])
 
 
-def test_a_number_that_is_none_is_refused_by_the_name_of_its_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["weighted-sum", "ties", "cosine-a"])
+def test_a_number_that_is_none_is_refused_by_the_name_of_its_model(
+    tmp_path: Path, method: str
+) -> None:
     (a,) = write(tmp_path, "a")
     name = f"{UNET}out.2.bias"
     save(tmp_path / "b.safetensors", changed(model(2), name, [0, np.nan, 0, 0]))
     with pytest.raises(Refused, match=r"B \(b.safetensors\) holds NaN"):
-        merged(tmp_path, a, tmp_path / "b.safetensors")
+        merged(tmp_path, a, tmp_path / "b.safetensors", method=method)
     assert not (tmp_path / "merged.safetensors").exists()
 
 

@@ -59,8 +59,13 @@ class Computed:
     def _results(self) -> Iterator[torch.Tensor]:
         """The result in float32: in slices, or whole where the formula looks at the whole."""
         if not self.elementwise:
+            values = [floats(given.tensor) for given in self.inputs]
+            # A vote or a rank would hide what a sum shows.
+            if not all(math.isfinite(_largest(value)) for value in values):
+                raise self._refusal()
             with torch.no_grad():
-                result = self.formula(*(floats(i.tensor) for i in self.inputs))
+                result = self.formula(*values)
+            del values
             yield result
             return
         for pieces in zip(*(slices_of(i.tensor) for i in self.inputs), strict=True):
