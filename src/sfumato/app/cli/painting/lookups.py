@@ -28,7 +28,7 @@ def lookups(shelf: Shelf, styles: Mapping[str, object]) -> Lookups:
         "rng": _words(get_args(Rng)),
         "emphasis": _words(get_args(Emphasis)),
         "styles": _words(tuple(styles), empty="no styles are known without --styles FILE"),
-        "checkpoint": _files(shelf, "checkpoint"),
+        "checkpoint": _checkpoints(shelf),
         "refiner": _files(shelf, "checkpoint"),
         "vae": _files(shelf, "vae", also=UNNAMED),
         "lora": _files(shelf, "lora", paths=False),
@@ -46,6 +46,21 @@ def _files(shelf: Shelf, kind: Kind, *, also: Sequence[str] = (), paths: bool = 
         return name
 
     return Lookup(find, lambda: tuple(dict.fromkeys(e.name for e in shelf.all(kind))))
+
+
+def _checkpoints(shelf: Shelf) -> Lookup:
+    """Names, and merges of what they name: a slide from one model to another."""
+    from sfumato.engine.loading.mixed import is_mix, mix_of
+
+    files = _files(shelf, "checkpoint")
+
+    def find(name: str) -> str:
+        if not is_mix(name):
+            return files.find(name)
+        mix_of(name, shelf)
+        return name
+
+    return Lookup(find, files.every)
 
 
 def _words(known: tuple[str, ...], *, empty: str = "") -> Lookup:
