@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import methods_table
 import pytest
 
+import methods_table
 from sfumato.operations.merging.recipe_file import parse_recipe
 from sfumato.operations.merging.registry import METHODS
 

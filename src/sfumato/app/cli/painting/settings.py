@@ -42,7 +42,8 @@ def _seed_resize(request: Request, value: tuple[int, int]) -> Request:
 
 
 FILES: tuple[Setting, ...] = (
-    Setting("-m --model", "Files", "The checkpoint: a file, a diffusers folder, or a name.", str,
+    Setting("-m --model", "Files", "The checkpoint: a file, a diffusers folder, a name, "
+            "or a sum: \"0.7*A + 0.3*B\".", str,
             own("model"), metavar="FILE|NAME"),
     Setting("--models", "Files", "Where names are looked up, laid out as AUTOMATIC1111, Forge or "
             "ComfyUI do, or anyhow. SFUMATO_MODELS adds more.", str, metavar="DIR", many=True),
