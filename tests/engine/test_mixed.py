@@ -54,6 +54,8 @@ def test_a_name_that_is_nowhere_is_refused_with_the_nearest(folder: Path) -> Non
         mix_of("0.7*dusck + 0.3*ink v2", Shelf((folder,)))
 
 
-def test_a_file_whose_name_looks_like_a_sum_is_a_file(folder: Path, tmp_path: Path) -> None:
-    path = write(tmp_path / "a + b.safetensors")
-    assert not is_mix(str(path)) and is_mix("a + b")
+def test_a_model_whose_name_looks_like_a_sum_is_that_model(folder: Path, tmp_path: Path) -> None:
+    path = write(tmp_path / "dusk - ink v2.safetensors")
+    shelf = Shelf((folder, tmp_path))
+    assert not is_mix(str(path), shelf) and not is_mix("dusk - ink v2", shelf)
+    assert is_mix("dusk - ink v2", Shelf((folder,)))

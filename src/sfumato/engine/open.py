@@ -46,7 +46,7 @@ def load_painter(
     """
     shelf = Shelf.from_environment(models)
     path = Path(model)
-    known = path.exists() or is_mix(str(model))
+    known = is_mix(str(model), shelf) or path.exists()
     loaded = load(
         open_checkpoint(path if known else shelf.find("checkpoint", str(model)), shelf),
         device=device,

@@ -124,15 +124,17 @@ def command(
 
 def _wanted(models: tuple[str, ...], folders: tuple[str, ...], given: dict[str, Any]) -> Merge:
     """The merge that the arguments and options say."""
-    from sfumato.library.find import Shelf
+    from sfumato.containers.source import is_file, is_folder
+    from sfumato.library.find import Shelf, expanded
     from sfumato.operations.merging.merge import asked
     from sfumato.operations.merging.tree import MERGE, Policy
 
     shelf = Shelf.from_environment(folders)
 
     def find(name: str) -> Path:
-        path = Path(name).expanduser()
-        return path if path.exists() else shelf.find("checkpoint", name)
+        path = expanded(name)
+        there = is_file(path) or is_folder(path)
+        return path if there else shelf.find("checkpoint", name)
 
     parts = {key: given.pop(key) for key in ("unet", "text_encoder")}
     policy = Policy(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.containers.open import open_model
 from sfumato.containers.source import is_file
 from sfumato.library.folders import bare
-from sfumato.operations.merging.expression import is_expression, parse
+from sfumato.operations.merging.expression import is_expression, is_sum, parse
 from sfumato.operations.merging.tree import Leaf, Merge
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ if TYPE_CHECKING:
     from sfumato.library.find import Shelf
 
 
-def is_mix(name: str) -> bool:
-    """True for an expression such as "0.7*A + 0.3*B", unless a file is called so."""
-    return is_expression(name) and not ("\0" not in name and is_file(Path(name)))
+def is_mix(name: str, shelf: Shelf) -> bool:
+    """True for an expression such as "0.7*A + 0.3*B", unless a model is called so."""
+    return is_sum(name, partial(shelf.find, "checkpoint"))
 
 
 def mix_of(name: str, shelf: Shelf) -> Merge:
@@ -42,7 +43,7 @@ def open_checkpoint(path: Path, shelf: Shelf) -> ModelFile:
     A merge is called by its expression with the bare names of its models, so that it can be named
     again. Raises what `open_model` raises, and for a merge what `merge` does before it writes.
     """
-    if not is_mix(str(path)):
+    if is_file(path) or not is_mix(str(path), shelf):
         return open_model(path)
     from sfumato.operations.merging.merge import open_merge
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from sfumato.containers.source import is_file, is_folder
 from sfumato.containers.text import escape
-from sfumato.errors import UsageError
+from sfumato.errors import SfumatoError, UsageError
 from sfumato.operations.merging.tree import Leaf, Mix, mix
 
 WORD = re.compile(r"""\s*("[^"]*"|'[^']*'|[*()]|[^\s*()]+)""")
@@ -31,6 +33,21 @@ LONGEST = 10_000
 def is_expression(text: str) -> bool:
     """True for text with a `*`, or a `+` or `-` between spaces: more than one model's name."""
     return LOOKS.search(text) is not None
+
+
+def is_sum(text: str, find: Callable[[str], Path]) -> bool:
+    """True for an expression, unless a model is called so.
+
+    find: raises an error of this package for a name that is no model's, or gives a path where there
+        is nothing.
+    """
+    if not is_expression(text):
+        return False
+    try:
+        path = find(text)
+    except SfumatoError:
+        return True
+    return not (is_file(path) or is_folder(path))
 
 
 def parse(text: str, leaf: Callable[[str], Leaf]) -> Mix:

@@ -25,7 +25,7 @@ from sfumato.operations.carry_out import carry_out
 from sfumato.operations.cast import dtype_named
 from sfumato.operations.convert import container_named
 from sfumato.operations.merging.compose import Composed, compose
-from sfumato.operations.merging.expression import is_expression, parse
+from sfumato.operations.merging.expression import is_sum, parse
 from sfumato.operations.merging.recipe_file import Find, read_recipe, to_text
 from sfumato.operations.merging.registry import find_method
 from sfumato.operations.merging.sides import Side, side
@@ -179,7 +179,7 @@ def asked(
     if len(several) == 1 and text.lower().endswith(".toml"):
         _refuse_options(method, policy, options, "a recipe")
         return read_recipe(Path(text), find)
-    if is_expression(text) and not Path(text).exists():
+    if is_sum(text, find):
         _refuse_options(method, Policy(), options, "an expression")
         return Merge(parse(text, _naming(several[1:], find)), policy)
     if len(several) > len(LETTERS):

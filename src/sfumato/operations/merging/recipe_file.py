@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from sfumato.containers.source import is_file, is_folder
 from sfumato.containers.text import escape
 from sfumato.errors import UsageError
 from sfumato.operations.merging.registry import find_method
@@ -49,8 +50,8 @@ def read_recipe(path: Path, find: Find = Path) -> Merge:
     """
 
     def beside(name: str) -> Path:
-        near = path.parent / Path(name).expanduser()
-        return near if near.exists() else find(name)
+        near = path.parent / name
+        return near if is_file(near) or is_folder(near) else find(name)
 
     try:
         text = path.read_text("utf-8")

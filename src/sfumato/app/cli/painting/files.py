@@ -115,10 +115,10 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
     """
     wanted = what.request.model
     told = what.found.record.fields.get("Model", "") if what.found is not None else ""
-    repeated = what.found is not None and wanted == told and not is_mix(wanted)
+    repeated = what.found is not None and wanted == told and not is_mix(wanted, shelf)
     if repeated and what.found is not None and (told or _digits(what.found)):
         return _recorded(what.found, shelf)
-    if wanted and is_mix(wanted):
+    if wanted and is_mix(wanted, shelf):
         return checkpoint_named(wanted, shelf), ()
     if wanted:
         found = shelf.resolve("checkpoint", wanted)
@@ -137,7 +137,7 @@ def checkpoint_of(what: Asked, shelf: Shelf) -> tuple[Path, tuple[str, ...]]:
 def checkpoint_named(name: str, shelf: Shelf) -> Path:
     """The file of that name; for an expression such as "0.7*A + 0.3*B" that itself, once all its
     models are found. Raises UsageError with the nearest names."""
-    if not is_mix(name):
+    if not is_mix(name, shelf):
         return shelf.find("checkpoint", name)
     mix_of(name, shelf)
     return Path(name)

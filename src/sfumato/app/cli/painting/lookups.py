@@ -55,7 +55,7 @@ def _checkpoints(shelf: Shelf) -> Lookup:
     files = _files(shelf, "checkpoint")
 
     def find(name: str) -> str:
-        if not is_mix(name):
+        if not is_mix(name, shelf):
             return files.find(name)
         mix_of(name, shelf)
         return name
